@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+# What may be chosen, and the compiler flags that every target gets.
+
+option(BH_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(BH_WERROR "Treat warnings as errors (the presets do)" OFF)
+option(BH_FUZZ "Build the core and the libFuzzer harnesses only (needs clang)" OFF)
+set(BH_SANITIZE "" CACHE STRING "As in -fsanitize=: address,undefined or thread")
+
+if(NOT CMAKE_BUILD_TYPE AND PROJECT_IS_TOP_LEVEL)
+    set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+
+# The system whose platform code in src/platform/ is built: linux, windows.
+string(TOLOWER ${CMAKE_SYSTEM_NAME} BH_PLATFORM)
+
+add_compile_options(
+    -Wall
+    -Wextra
+    -Wcast-align
+    -Wformat=2
+    -Wimplicit-fallthrough
+    -Wmissing-prototypes
+    -Wold-style-definition
+    -Wpointer-arith
+    -Wredundant-decls
+    -Wshadow
+    -Wstrict-prototypes
+    -Wundef
+    -Wvla
+    -Wwrite-strings
+    $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond>
+    $<$<C_COMPILER_ID:GNU>:-Wlogical-op>
+    # Messages and __FILE__ say src/core/x.c wherever the checkout lies.
+    "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
+)
+if(BH_WERROR)
+    add_compile_options(-Werror)
+endif()
+
+# BH_VARIANT is how a test's `not-under:` line calls this build; see BulkheadTests.cmake.
+set(BH_VARIANT "")
+if(BH_SANITIZE)
+    set(bh_sanitize -fsanitize=${BH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_compile_options(${bh_sanitize})
+    add_link_options(${bh_sanitize})
+    if(BH_SANITIZE MATCHES address)
+        set(BH_VARIANT asan)
+    elseif(BH_SANITIZE MATCHES thread)
+        set(BH_VARIANT tsan)
+    endif()
+endif()
+if(BH_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+if(WIN32)
+    # One program, no runtime DLLs beside it; C99 format strings.
+    add_link_options(-static)
+    add_compile_definitions(__USE_MINGW_ANSI_STDIO=1)
+endif()

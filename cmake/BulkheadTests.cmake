@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+# Words for the lists in the test directories. A test is named SUITE.FILE and labelled SUITE.
+#
+# A test may say in the first lines of its file, inside a comment:
+#   timeout: 120              seconds for the whole file; 60 without it
+#   serial: yes               nothing else runs beside it
+#   not-under: tsan valgrind  left out of these builds (asan, tsan, valgrind, wine)
+
+find_program(BH_VALGRIND valgrind)
+
+# Everything that every test sees: where the programs are, and sanitizers that stop at the first
+# finding and leave the signals to the library, whose business they are.
+set(
+    BH_TEST_ENVIRONMENT
+    BH_BIN=${PROJECT_BINARY_DIR}/bin
+    BH_LIB=${PROJECT_BINARY_DIR}/lib
+    BH_SOURCE=${PROJECT_SOURCE_DIR}
+    ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0
+    UBSAN_OPTIONS=print_stacktrace=1
+    TSAN_OPTIONS=halt_on_error=1:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_abort=0
+)
+if(WIN32)
+    list(
+        APPEND BH_TEST_ENVIRONMENT
+        WINEPREFIX=${PROJECT_BINARY_DIR}/wine
+        WINEDEBUG=-all
+        "WINEDLLOVERRIDES=mscoree,mshtml,winemenubuilder.exe="
+    )
+endif()
+
+# The value of `key: value` in the first lines of a file.
+function(bh_test_header variable file key)
+    file(READ ${file} head LIMIT 2000)
+    set(value)
+    if(head MATCHES "[*#] ${key}: ([a-z0-9 ]+)")
+        string(STRIP "${CMAKE_MATCH_1}" value)
+        string(REPLACE " " ";" value "${value}")
+    endif()
+    set(${variable} ${value} PARENT_SCOPE)
+endfunction()
+
+# Registers a command as a test and gives it what the header of `file` asks for.
+function(bh_register_test name label file)
+    bh_test_header(excluded ${file} not-under)
+    list(APPEND variants ${BH_VARIANT} ${label})
+    if(WIN32)
+        list(APPEND variants wine)
+    endif()
+    foreach(variant ${variants})
+        if(variant IN_LIST excluded)
+            return()
+        endif()
+    endforeach()
+
+    bh_test_header(timeout ${file} timeout)
+    bh_test_header(serial ${file} serial)
+    if(NOT timeout)
+        set(timeout 60)
+    endif()
+    if(label STREQUAL valgrind)
+        math(EXPR timeout "${timeout} * 5")
+    endif()
+    add_test(NAME ${name} COMMAND ${ARGN})
+    set_tests_properties(
+        ${name}
+        PROPERTIES
+            TIMEOUT ${timeout}
+            LABELS ${label}
+            SKIP_RETURN_CODE 77
+            RUN_SERIAL "${serial}"
+            ENVIRONMENT "${BH_TEST_ENVIRONMENT}"
+    )
+endfunction()
+
+# *_test.c in the current directory: one program and one test each. *_worker.c: worker programs for
+# them. *.sh: scripts, run by kit-script, which looks for what they leave behind.
+function(bh_add_tests suite)
+    cmake_parse_arguments(PARSE_ARGV 1 tests VALGRIND "" "LIBRARIES;DEFINITIONS")
+    set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+    bh_glob(programs *_test.c *_worker.c)
+    foreach(source ${programs})
+        cmake_path(GET source STEM program)
+        set(target ${suite}-${program})
+        add_executable(${target} ${source})
+        set_target_properties(${target} PROPERTIES OUTPUT_NAME ${program})
+        target_include_directories(
+            ${target}
+            PRIVATE
+                ${PROJECT_SOURCE_DIR}/include
+                ${PROJECT_SOURCE_DIR}/src
+                ${PROJECT_SOURCE_DIR}/tests
+                ${PROJECT_SOURCE_DIR}/tests/kit
+        )
+        target_compile_definitions(
+            ${target}
+            PRIVATE
+                ${tests_DEFINITIONS}
+                "BH_TEST_BIN_DIR=\"${PROJECT_BINARY_DIR}/bin\""
+                "BH_TEST_DIR=\"${CMAKE_CURRENT_BINARY_DIR}\""
+        )
+        target_link_libraries(${target} PRIVATE ${tests_LIBRARIES})
+        if(program MATCHES "^(.*)_test$")
+            set(name ${suite}.${CMAKE_MATCH_1})
+            target_link_libraries(${target} PRIVATE kit)
+            bh_register_test(${name} ${suite} ${source} ${target})
+            if(tests_VALGRIND AND BH_VALGRIND AND NOT BH_VARIANT AND NOT CMAKE_CROSSCOMPILING)
+                bh_register_test(
+                    ${name}.valgrind
+                    valgrind
+                    ${source}
+                    ${BH_VALGRIND} -q --leak-check=full --error-exitcode=99
+                    $<TARGET_FILE:${target}>
+                )
+            endif()
+        endif()
+    endforeach()
+
+    bh_glob(scripts *.sh)
+    foreach(source ${scripts})
+        cmake_path(GET source STEM name)
+        bh_register_test(${suite}.${name} ${suite} ${source} kit-script ${source})
+    endforeach()
+endfunction()

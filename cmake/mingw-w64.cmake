@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# Cross-compiles for 64-bit Windows with Debian's mingw-w64, and runs what it made with Wine.
+set(CMAKE_SYSTEM_NAME Windows)
+set(CMAKE_SYSTEM_PROCESSOR x86_64)
+set(CMAKE_C_COMPILER x86_64-w64-mingw32-gcc)
+set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
+set(CMAKE_FIND_ROOT_PATH /usr/x86_64-w64-mingw32)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+find_program(BH_WINE wine)
+if(BH_WINE)
+    set(CMAKE_CROSSCOMPILING_EMULATOR ${BH_WINE})
+endif()

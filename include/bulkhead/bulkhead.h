@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file bulkhead.h
+ * Everything a dispatcher needs. A worker includes <bulkhead/worker.h> alone.
+ */
+#ifndef BULKHEAD_BULKHEAD_H
+#define BULKHEAD_BULKHEAD_H
+
+#include <bulkhead/base.h>
+#include <bulkhead/json.h>
+#include <bulkhead/pool.h>
+#include <bulkhead/value.h>
+
+#endif
