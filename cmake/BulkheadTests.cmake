@@ -39,27 +39,41 @@ function(bh_test_header variable file key)
     set(${variable} ${value} PARENT_SCOPE)
 endfunction()
 
-# Registers a command as a test and gives it what the header of `file` asks for.
-function(bh_register_test name label file)
+# Whether a file says that it is not for this build.
+function(bh_is_excluded variable file)
     bh_test_header(excluded ${file} not-under)
-    list(APPEND variants ${BH_VARIANT} ${label})
+    set(kinds ${BH_VARIANT} ${ARGN})
     if(WIN32)
-        list(APPEND variants wine)
+        list(APPEND kinds wine)
     endif()
-    foreach(variant ${variants})
-        if(variant IN_LIST excluded)
-            return()
+    set(${variable} FALSE PARENT_SCOPE)
+    foreach(kind ${kinds})
+        if(kind IN_LIST excluded)
+            set(${variable} TRUE PARENT_SCOPE)
         endif()
     endforeach()
+endfunction()
 
+# Registers a command as a test and gives it what the header of `file` asks for.
+function(bh_register_test name label file)
+    bh_is_excluded(excluded ${file} ${label})
+    if(excluded)
+        return()
+    endif()
     bh_test_header(timeout ${file} timeout)
     bh_test_header(serial ${file} serial)
     if(NOT timeout)
         set(timeout 60)
     endif()
+    set(slowdown 1)
     if(label STREQUAL valgrind)
-        math(EXPR timeout "${timeout} * 5")
+        set(slowdown 8)
+    elseif(BH_VARIANT)
+        set(slowdown 3)
     endif()
+    # The kit stops a little earlier than CTest would, and can say what hung.
+    math(EXPR budget "${timeout} * ${slowdown}")
+    math(EXPR timeout "${budget} + 5")
     add_test(NAME ${name} COMMAND ${ARGN})
     set_tests_properties(
         ${name}
@@ -68,7 +82,7 @@ function(bh_register_test name label file)
             LABELS ${label}
             SKIP_RETURN_CODE 77
             RUN_SERIAL "${serial}"
-            ENVIRONMENT "${BH_TEST_ENVIRONMENT}"
+            ENVIRONMENT "${BH_TEST_ENVIRONMENT};KIT_BUDGET_S=${budget};KIT_SLOWDOWN=${slowdown}"
     )
 endfunction()
 
@@ -79,6 +93,10 @@ function(bh_add_tests suite)
     set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
     bh_glob(programs *_test.c *_worker.c)
     foreach(source ${programs})
+        bh_is_excluded(excluded ${source})
+        if(excluded)
+            continue()
+        endif()
         cmake_path(GET source STEM program)
         set(target ${suite}-${program})
         add_executable(${target} ${source})
@@ -109,7 +127,7 @@ function(bh_add_tests suite)
                     valgrind
                     ${source}
                     ${BH_VALGRIND} -q --leak-check=full --error-exitcode=99
-                    $<TARGET_FILE:${target}>
+                    $<TARGET_FILE:${target}> --in-process
                 )
             endif()
         endif()

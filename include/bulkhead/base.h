@@ -32,7 +32,8 @@
 #define BH_API
 #endif
 
-/** Puts a symbol of a plug-in where `bulkhead-host` can find it, whatever the default visibility. */
+/** Puts a symbol of a plug-in where `bulkhead-host` can find it, whatever the default visibility.
+ */
 #if defined(_WIN32)
 #define BH_EXPORT __declspec(dllexport)
 #elif defined(__GNUC__)
@@ -41,7 +42,8 @@
 #define BH_EXPORT
 #endif
 
-/** Lets a compiler that can do so check a format string: `a` is its position, `b` the first argument's. */
+/** Lets a compiler that can do so check a format string: `a` is its position, `b` the first
+ * argument's. */
 #if defined(__GNUC__)
 #define BH_PRINTF(a, b) __attribute__((format(printf, a, b)))
 #else
@@ -84,11 +86,11 @@ enum bh_error {
 /** What went wrong, for a person: the code, the system's own error number if there was one, and one
  * line without a newline that names what was wrong and where. Filled only on failure. */
 struct bh_problem {
-    int code;       /**< an enum bh_error */
-    int os_error;   /**< errno or GetLastError(); 0 when the system was not the cause */
-    uint32_t line;  /**< of a text that was parsed, from 1; 0 when it does not apply */
+    int code;        /**< an enum bh_error */
+    int os_error;    /**< errno or GetLastError(); 0 when the system was not the cause */
+    uint32_t line;   /**< of a text that was parsed, from 1; 0 when it does not apply */
     uint32_t column; /**< in characters, from 1; 0 when it does not apply */
-    char text[232]; /**< NUL-terminated UTF-8 */
+    char text[232];  /**< NUL-terminated UTF-8 */
 };
 
 /** The code's name, "BH_E_SYNTAX"; "BH_E_?" for an unknown number. Static string. Any thread. */

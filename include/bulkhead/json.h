@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file json.h
- * JSON text of values, both ways and lossless: value → JSON → value is the identity for every value.
+ * JSON text of values, both ways and lossless: value → JSON → value is the identity for every
+ * value.
  *
  * JSON has no uint64, bytes, timestamp, typed array, NaN, infinity or error. Each is written as a
  * *marker*: an object with exactly one member whose key starts with '$':
  *
  *     {"$uint64":"18446744073709551615"}   {"$bytes":"base64…"}       {"$timestamp":1700000000000}
- *     {"$i32":[1,2]} {"$i64":[…]}          {"$f32":[…]} {"$f64":[…]}  {"$double":"nan:7ff8000000000000"}
+ *     {"$i32":[1,2]} {"$i64":[…]}          {"$f32":[…]} {"$f64":[…]}
+ * {"$double":"nan:7ff8000000000000"}
  *     {"$error":{"code":5,"text":"…"}}     {"$map":{…}}
  *
- * Numbers without '.', 'e' and within int64 read as int64; with them, as double; an integer beyond int64 reads as
- * uint64 where it fits, else it is a range error. uint64 values within int64 are written with the marker, those beyond
- * it too. Doubles are written with '.' or 'e' so that they stay doubles, and shortest that reads back
- * the same bits. A real map with exactly one member whose key starts with '$' is written inside
+ * Numbers without '.', 'e' and within int64 read as int64; with them, as double; an integer beyond
+ * int64 reads as uint64 where it fits, else it is a range error. uint64 values within int64 are
+ * written with the marker, those beyond it too. Doubles are written with '.' or 'e' so that they
+ * stay doubles, and shortest that reads back the same bits. A real map with exactly one member
+ * whose key starts with '$' is written inside
  * {"$map":…}, so that it cannot be taken for a marker; an unknown marker is an error.
  */
 #ifndef BULKHEAD_JSON_H

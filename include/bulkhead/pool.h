@@ -9,14 +9,16 @@
  * Threads. Every function may be called from any thread at any time, but bh_pool_close(), after
  * which nothing may use the pool. One supervisor thread per pool belongs to the library; it blocks
  * all signals. Callbacks run on that thread or on the thread of the caller concerned, never with a
- * lock held; they may call everything but bh_pool_close() and must not block for long.
+ * lock held; they must not wait: no bh_pool_call(), bh_pool_wait_ready(), bh_pool_methods() or
+ * bh_pool_close() from a callback.
  *
  * Guest manners. The library never prints, never exits, installs no signal handler, and its
  * processes are invisible to the host's SIGCHLD and waitpid(-1). All times are milliseconds of a
  * monotonic clock unless the name says otherwise.
  *
- * Modelled on: the process managers of FastCGI and Apache's prefork (min/spare/max), systemd (restart
- * back-off, start limit), Erlang/OTP supervisors (a death is data), gRPC (deadline, cancellation).
+ * Modelled on: the process managers of FastCGI and Apache's prefork (min/spare/max), systemd
+ * (restart back-off, start limit), Erlang/OTP supervisors (a death is data), gRPC (deadline,
+ * cancellation).
  */
 #ifndef BULKHEAD_POOL_H
 #define BULKHEAD_POOL_H
@@ -30,14 +32,16 @@ extern "C" {
 typedef struct bh_pool bh_pool;
 typedef struct bh_cancel bh_cancel;
 
-/* ---- outcomes --------------------------------------------------------------------------------- */
+/* ---- outcomes ---------------------------------------------------------------------------------
+ */
 
 /** How a request ended. X(name, text) */
 #define BH_OUTCOME_LIST(X)                                                                         \
-    X(BH_OUTCOME_REPLIED, "replied")     /* the handler's value is in `reply` */                   \
-    X(BH_OUTCOME_FAILED, "failed")       /* the handler said so: `code` and `text` */              \
-    X(BH_OUTCOME_DIED, "died")           /* the worker died of it or under it: `death` */          \
-    X(BH_OUTCOME_DEADLINE, "deadline")   /* too slow (also: no progress); `death` if it was killed */ \
+    X(BH_OUTCOME_REPLIED, "replied") /* the handler's value is in `reply` */                       \
+    X(BH_OUTCOME_FAILED, "failed")   /* the handler said so: `code` and `text` */                  \
+    X(BH_OUTCOME_DIED, "died")       /* the worker died of it or under it: `death` */              \
+    X(BH_OUTCOME_DEADLINE,                                                                         \
+      "deadline") /* too slow (also: no progress); `death` if it was killed */                     \
     X(BH_OUTCOME_CANCELLED, "cancelled") /* by bh_cancel_raise() */                                \
     X(BH_OUTCOME_REFUSED, "refused")     /* by the pool: `refusal` and `text` */
 
@@ -45,7 +49,8 @@ typedef struct bh_cancel bh_cancel;
 #define BH_DELIVERY_LIST(X)                                                                        \
     X(BH_DELIVERY_NEVER_STARTED, "never started") /* no handler saw it: safe to send again */      \
     X(BH_DELIVERY_STARTED, "started")             /* a handler may have begun */                   \
-    X(BH_DELIVERY_COMMITTED, "reply committed")   /* the handler was done (also of deadline, cancelled) */
+    X(BH_DELIVERY_COMMITTED,                                                                       \
+      "reply committed") /* the handler was done (also of deadline, cancelled) */
 
 /** Why the pool refused. X(name, text) */
 #define BH_REFUSAL_LIST(X)                                                                         \
@@ -61,7 +66,8 @@ typedef struct bh_cancel bh_cancel;
     X(BH_REFUSAL_FORKED, "pool used in a forked child")                                            \
     X(BH_REFUSAL_INVALID, "invalid argument")
 
-/* ---- deaths ----------------------------------------------------------------------------------- */
+/* ---- deaths -----------------------------------------------------------------------------------
+ */
 
 /** When a worker died. X(name, text) */
 #define BH_PHASE_LIST(X)                                                                           \
@@ -71,20 +77,21 @@ typedef struct bh_cancel bh_cancel;
 
 /** Why a worker died. X(name, text) */
 #define BH_CAUSE_LIST(X)                                                                           \
-    X(BH_CAUSE_UNKNOWN, "unknown")           /* everything without evidence: never a guess */      \
-    X(BH_CAUSE_FAULT, "fault")               /* caught in the act: signal, address, registers */   \
-    X(BH_CAUSE_ABORT, "abort")               /* SIGABRT that it raised itself */                   \
-    X(BH_CAUSE_EXIT, "exit")                 /* exit code; `exiting` tells exit() from _exit() */  \
-    X(BH_CAUSE_DEADLINE, "deadline")         /* our kill: request, start-up or quit took too long */ \
-    X(BH_CAUSE_NO_PROGRESS, "no progress")   /* our kill */                                        \
-    X(BH_CAUSE_CANCELLED, "cancelled")       /* our kill: cancel, or the end of a drain */         \
-    X(BH_CAUSE_MEMORY_LIMIT, "memory limit") /* our kill, or the kernel's, counted by the cgroup */ \
-    X(BH_CAUSE_KILLED, "killed")             /* by a signal; by whom only where it is known */     \
-    X(BH_CAUSE_SANDBOX, "sandbox")           /* SIGSYS: `syscall` */                               \
+    X(BH_CAUSE_UNKNOWN, "unknown")         /* everything without evidence: never a guess */        \
+    X(BH_CAUSE_FAULT, "fault")             /* caught in the act: signal, address, registers */     \
+    X(BH_CAUSE_ABORT, "abort")             /* SIGABRT that it raised itself */                     \
+    X(BH_CAUSE_EXIT, "exit")               /* exit code; `exiting` tells exit() from _exit() */    \
+    X(BH_CAUSE_DEADLINE, "deadline")       /* our kill: request, start-up or quit took too long */ \
+    X(BH_CAUSE_NO_PROGRESS, "no progress") /* our kill */                                          \
+    X(BH_CAUSE_CANCELLED, "cancelled")     /* our kill: cancel, or the end of a drain */           \
+    X(BH_CAUSE_MEMORY_LIMIT,                                                                       \
+      "memory limit")              /* our kill, or the kernel's, counted by the cgroup */          \
+    X(BH_CAUSE_KILLED, "killed")   /* by a signal; by whom only where it is known */               \
+    X(BH_CAUSE_SANDBOX, "sandbox") /* SIGSYS: `syscall` */                                         \
     X(BH_CAUSE_PROTOCOL, "broke the protocol") /* our kill: `detail` says what was wrong */        \
     X(BH_CAUSE_LAUNCHER_LOST, "launcher lost")                                                     \
-    X(BH_CAUSE_NOT_STARTED, "not started")   /* no process came to be: `detail`, `os_error` */     \
-    X(BH_CAUSE_QUIT, "quit")                 /* no death at all: it left when asked or when idle */
+    X(BH_CAUSE_NOT_STARTED, "not started") /* no process came to be: `detail`, `os_error` */       \
+    X(BH_CAUSE_QUIT, "quit")               /* no death at all: it left when asked or when idle */
 
 #define BH_ENUM_MEMBER(name, text) name,
 enum bh_outcome { BH_OUTCOME_LIST(BH_ENUM_MEMBER) BH_OUTCOME_COUNT };
@@ -121,15 +128,15 @@ struct bh_output_chunk {
  * `const struct bh_death *` that somebody else owns.
  */
 struct bh_death {
-    uint64_t cookie;      /**< of the worker's life, unique in the dispatcher's process */
-    int64_t pid;          /**< for people; the number may serve another process by now */
+    uint64_t cookie; /**< of the worker's life, unique in the dispatcher's process */
+    int64_t pid;     /**< for people; the number may serve another process by now */
     enum bh_phase phase;
     enum bh_cause cause;
-    uint64_t serial;      /**< of the request it was serving, 0 if none */
-    uint64_t served;      /**< requests that it had finished before */
-    uint64_t uptime_ms;   /**< from its start to the notice of its end */
+    uint64_t serial;         /**< of the request it was serving, 0 if none */
+    uint64_t served;         /**< requests that it had finished before */
+    uint64_t uptime_ms;      /**< from its start to the notice of its end */
     uint64_t peak_rss_bytes; /**< highest anonymous memory that was sampled; 0: never sampled */
-    uint64_t user_us;     /**< processor time spent in user mode */
+    uint64_t user_us;        /**< processor time spent in user mode */
     uint64_t system_us;
 
     int signal;           /**< it ended by this signal; 0 if it did not */
@@ -154,12 +161,12 @@ struct bh_death {
     uint64_t limit_bytes; /**< BH_CAUSE_MEMORY_LIMIT: the limit; 0 when it was the cgroup's */
     int syscall;          /**< BH_CAUSE_SANDBOX: its number; -1 otherwise */
     char syscall_name[32];
-    char detail[160];     /**< one line for a person, may be empty */
+    char detail[160]; /**< one line for a person, may be empty */
 
     char *output;         /**< the tail of stdout and stderr, NUL-terminated; NULL when empty. Bytes
                                as written: not promised to be UTF-8 */
     size_t output_length; /**< bytes, without the NUL */
-    uint64_t output_dropped; /**< bytes before the tail that were not kept */
+    uint64_t output_dropped;        /**< bytes before the tail that were not kept */
     struct bh_output_chunk *chunks; /**< in order; together they cover `output` */
     size_t chunk_count;
 };
@@ -168,44 +175,49 @@ struct bh_death {
 BH_API int bh_death_copy(struct bh_death *out, const struct bh_death *death);
 /** Frees what the record owns and zeroes it. NULL is fine. */
 BH_API void bh_death_deinit(struct bh_death *death);
-/** One line for a person: "worker 7 (pid 4711) died during a request: fault, SIGSEGV at 0x0". Always
- * NUL-terminated within `size` bytes. @return `text` */
+/** One line for a person: "worker 7 (pid 4711) died during a request: fault, SIGSEGV at 0x0".
+ * Always NUL-terminated within `size` bytes. @return `text` */
 BH_API char *bh_death_describe(const struct bh_death *death, char *text, size_t size);
-/** The whole record as a map, with the names that the JSON outputs use. @return BH_OK, BH_E_MEMORY */
+/** The whole record as a map, with the names that the JSON outputs use. @return BH_OK, BH_E_MEMORY
+ */
 BH_API int bh_death_to_value(const struct bh_death *death, bh_value *out);
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------
+ */
 
 /** What a caller asks for. Initialise with BH_REQUEST_INIT; nothing is kept after the call. */
 struct bh_request {
-    size_t size;              /**< sizeof(struct bh_request) */
-    const char *method;       /**< NUL-terminated UTF-8 */
+    size_t size;               /**< sizeof(struct bh_request) */
+    const char *method;        /**< NUL-terminated UTF-8 */
     const bh_value *arguments; /**< `argument_count` values; only read */
     size_t argument_count;
-    uint32_t deadline_ms;     /**< from now to the end, queueing included; 0: the pool's */
-    uint32_t no_progress_ms;  /**< longest silence of a running handler; 0: the pool's */
-    uint32_t retries;         /**< the caller declares it repeatable: how often it may be sent again
-                                   after a death; 0: never */
-    bh_cancel *cancel;        /**< raised by another thread to end the request; may be NULL */
-    void *user;               /**< handed back in events */
+    uint32_t deadline_ms;    /**< from now to the end, queueing included; 0: the pool's */
+    uint32_t no_progress_ms; /**< longest silence of a running handler; 0: the pool's */
+    uint32_t retries;        /**< the caller declares it repeatable: how often it may be sent again
+                                  after a death; 0: never */
+    bh_cancel *cancel;       /**< raised by another thread to end the request; may be NULL */
+    void *user;              /**< handed back in events */
 };
-#define BH_REQUEST_INIT {sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL}
+#define BH_REQUEST_INIT                                                                            \
+    {                                                                                              \
+        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL                              \
+    }
 
 /** How a request ended, and what came of it. */
 struct bh_result {
     enum bh_outcome outcome;
     enum bh_delivery delivery;
-    enum bh_refusal refusal;  /**< BH_OUTCOME_REFUSED */
-    uint64_t serial;          /**< of the last attempt; 0 if it never got one */
-    bh_value reply;           /**< BH_OUTCOME_REPLIED; owned */
-    int32_t code;             /**< BH_OUTCOME_FAILED: the handler's */
-    char *text;               /**< failed: the handler's; refused: why, for a person. Owned; or NULL */
+    enum bh_refusal refusal; /**< BH_OUTCOME_REFUSED */
+    uint64_t serial;         /**< of the last attempt; 0 if it never got one */
+    bh_value reply;          /**< BH_OUTCOME_REPLIED; owned */
+    int32_t code;            /**< BH_OUTCOME_FAILED: the handler's */
+    char *text; /**< failed: the handler's; refused: why, for a person. Owned; or NULL */
     bool has_death;
-    struct bh_death death;    /**< died, deadline, cancelled: of the worker, if it ended; refused as
-                                   crash loop or cannot start: of the last failed start */
-    uint32_t attempts;        /**< times it was given to a worker and charged */
-    uint64_t elapsed_us;      /**< from the call to its end */
-    uint64_t queued_us;       /**< of which waiting for a worker */
+    struct bh_death death; /**< died, deadline, cancelled: of the worker, if it ended; refused as
+                                crash loop or cannot start: of the last failed start */
+    uint32_t attempts;     /**< times it was given to a worker and charged */
+    uint64_t elapsed_us;   /**< from the call to its end */
+    uint64_t queued_us;    /**< of which waiting for a worker */
 };
 /** Frees what the result owns and zeroes it. NULL is fine. */
 BH_API void bh_result_deinit(struct bh_result *result);
@@ -232,14 +244,15 @@ BH_API void bh_cancel_raise(bh_cancel *cancel);
 /** Only when no request uses it any more. NULL is fine. */
 BH_API void bh_cancel_free(bh_cancel *cancel);
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -----------------------------------------------------------------------------------
+ */
 
 /** What happens in a pool. X(name, text) */
 #define BH_EVENT_LIST(X)                                                                           \
-    X(BH_EVENT_STARTED, "started")   /* a worker's process runs: cookie, pid */                    \
-    X(BH_EVENT_READY, "ready")       /* it can serve */                                            \
-    X(BH_EVENT_DIED, "died")         /* `death`, which belongs to the library */                   \
-    X(BH_EVENT_QUIT, "quit")         /* it left as asked: idle, recycled, replaced or closing; `death` */ \
+    X(BH_EVENT_STARTED, "started") /* a worker's process runs: cookie, pid */                      \
+    X(BH_EVENT_READY, "ready")     /* it can serve */                                              \
+    X(BH_EVENT_DIED, "died")       /* `death`, which belongs to the library */                     \
+    X(BH_EVENT_QUIT, "quit") /* it left as asked: idle, recycled, replaced or closing; `death` */  \
     X(BH_EVENT_RECYCLE, "recycle")   /* it was asked to leave: `text` says which rule */           \
     X(BH_EVENT_REFUSED, "refused")   /* a request was refused: `refusal`, `text`, `user` */        \
     X(BH_EVENT_OUTPUT, "output")     /* a worker wrote: `text`, `text_length` bytes, raw */        \
@@ -253,20 +266,21 @@ BH_API const char *bh_event_name(unsigned type);
 /** One event. Pointers are valid during the callback only. */
 struct bh_event {
     enum bh_event_type type;
-    int64_t time_ms;       /**< UTC, since 1970 */
-    uint64_t cookie;       /**< 0 when no worker is concerned */
+    int64_t time_ms; /**< UTC, since 1970 */
+    uint64_t cookie; /**< 0 when no worker is concerned */
     int64_t pid;
     uint64_t serial;
     enum bh_refusal refusal;
-    const char *text;      /**< or NULL */
+    const char *text; /**< or NULL */
     size_t text_length;
     const struct bh_death *death; /**< or NULL */
-    void *user;            /**< bh_request.user, of the request concerned */
+    void *user;                   /**< bh_request.user, of the request concerned */
 };
 /** @param context bh_pool_options.event_context */
 typedef void (*bh_event_fn)(void *context, const struct bh_event *event);
 
-/* ---- options ---------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------
+ */
 
 /** A resource limit of the worker processes. `resource` is the system's RLIMIT_ number. */
 struct bh_rlimit {
@@ -326,29 +340,30 @@ struct bh_rlimit {
 #define BH_OPTION_TYPE_u32 uint32_t
 #define BH_OPTION_TYPE_u64 uint64_t
 
-/** Everything about a pool. Initialise with bh_pool_options_init(); pointers need to live only until
- * bh_pool_open() returns (the pool keeps copies), but for the callback's context. */
+/** Everything about a pool. Initialise with bh_pool_options_init(); pointers need to live only
+ * until bh_pool_open() returns (the pool keeps copies), but for the callback's context. */
 struct bh_pool_options {
-    size_t size;               /**< sizeof(struct bh_pool_options) */
-    const char *name;          /**< shows in process lists and events; NULL: the program's file name */
-    const char *worker;        /**< path of the worker program; looked up in PATH without a '/' */
-    const char *const *arguments; /**< for the worker, without argv[0]; NULL-terminated; may be NULL */
+    size_t size;        /**< sizeof(struct bh_pool_options) */
+    const char *name;   /**< shows in process lists and events; NULL: the program's file name */
+    const char *worker; /**< path of the worker program; looked up in PATH without a '/' */
+    const char *const
+        *arguments; /**< for the worker, without argv[0]; NULL-terminated; may be NULL */
     const char *const *environment; /**< "NAME=value" to set, "NAME" to remove; NULL-terminated; may
                                          be NULL. The rest is the dispatcher's environment */
-    bool clear_environment;    /**< begin with an empty environment */
-    const char *directory;     /**< working directory; NULL: the dispatcher's at bh_pool_open() */
-    const char *user;          /**< user name or number to run as (needs the privilege); NULL: same */
-    int nice;                  /**< added to the dispatcher's niceness, -20 … 19 */
-    const char *affinity;      /**< CPU list "0-3,8"; NULL: the dispatcher's */
+    bool clear_environment;         /**< begin with an empty environment */
+    const char *directory; /**< working directory; NULL: the dispatcher's at bh_pool_open() */
+    const char *user;      /**< user name or number to run as (needs the privilege); NULL: same */
+    int nice;              /**< added to the dispatcher's niceness, -20 … 19 */
+    const char *affinity;  /**< CPU list "0-3,8"; NULL: the dispatcher's */
     const struct bh_rlimit *rlimits; /**< `rlimit_count` of them; may be NULL */
     size_t rlimit_count;
-    bool allow_cores;          /**< let dying workers dump core; delays every death notice */
-    bool rearm_handlers;       /**< put our fault handlers back before each request when a library
-                                    replaced them */
-    const char *launcher;      /**< path of a launcher program; NULL: the one inside the library */
-    bh_event_fn on_event;      /**< may be NULL */
+    bool allow_cores;     /**< let dying workers dump core; delays every death notice */
+    bool rearm_handlers;  /**< put our fault handlers back before each request when a library
+                               replaced them */
+    const char *launcher; /**< path of a launcher program; NULL: the one inside the library */
+    bh_event_fn on_event; /**< may be NULL */
     void *event_context;
-    uint32_t event_mask;       /**< bit 1 << type; 0: everything but BH_EVENT_OUTPUT */
+    uint32_t event_mask; /**< bit 1 << type; 0: everything but BH_EVENT_OUTPUT */
 #define BH_OPTION_FIELD(field, type, ...) BH_OPTION_TYPE_##type field;
     BH_POOL_OPTION_LIST(BH_OPTION_FIELD)
 #undef BH_OPTION_FIELD
@@ -359,8 +374,8 @@ BH_API void bh_pool_options_init(struct bh_pool_options *options);
 
 /** One numeric option, for a command line or a manual page. */
 struct bh_option_info {
-    const char *name;    /**< "memory-limit-mib" */
-    uint64_t initial;    /**< the default; like min and max in the unit of the name */
+    const char *name; /**< "memory-limit-mib" */
+    uint64_t initial; /**< the default; like min and max in the unit of the name */
     uint64_t minimum;
     uint64_t maximum;
     const char *help;
@@ -368,12 +383,13 @@ struct bh_option_info {
 /** Option number i, or NULL past the last. Static. */
 BH_API const struct bh_option_info *bh_pool_option_info(size_t i);
 /** Sets a numeric option by its name from text ("1500").
- * @return BH_OK, BH_E_NOT_FOUND (no such option), BH_E_SYNTAX, BH_E_RANGE; problem names the allowed
- * values */
+ * @return BH_OK, BH_E_NOT_FOUND (no such option), BH_E_SYNTAX, BH_E_RANGE; problem names the
+ * allowed values */
 BH_API int bh_pool_options_set(struct bh_pool_options *options, const char *name, const char *text,
                                struct bh_problem *problem);
 
-/* ---- the pool --------------------------------------------------------------------------------- */
+/* ---- the pool ---------------------------------------------------------------------------------
+ */
 
 /**
  * Opens a pool: checks the options and the system (Linux 5.16 or later), starts the launcher and
@@ -386,7 +402,8 @@ BH_API int bh_pool_open(bh_pool **pool, const struct bh_pool_options *options,
                         struct bh_problem *problem);
 
 /** Waits until `count` workers are ready (0: min_workers), the pool finds that it cannot start any,
- * or the time is over. @return BH_OK, BH_E_START, BH_E_CLOSED, BH_E_FORKED, BH_E_STATE (time over) */
+ * or the time is over. @return BH_OK, BH_E_START, BH_E_CLOSED, BH_E_FORKED, BH_E_STATE (time over)
+ */
 BH_API int bh_pool_wait_ready(bh_pool *pool, uint32_t count, uint32_t timeout_ms,
                               struct bh_problem *problem);
 
@@ -395,11 +412,12 @@ BH_API int bh_pool_wait_ready(bh_pool *pool, uint32_t count, uint32_t timeout_ms
 BH_API void bh_pool_drain(bh_pool *pool);
 
 /** Drains, waits until every worker has ended and every caller has its result, and frees the pool.
- * In a forked child it frees nothing and returns. NULL is fine. Must not be called from a callback. */
+ * In a forked child it frees nothing and returns. NULL is fine. Must not be called from a callback.
+ */
 BH_API void bh_pool_close(bh_pool *pool);
 
-/** Overlapped replacement: workers of a new generation start first, and as each becomes ready an old
- * one leaves after its request; at no moment can fewer serve than before. Returns at once;
+/** Overlapped replacement: workers of a new generation start first, and as each becomes ready an
+ * old one leaves after its request; at no moment can fewer serve than before. Returns at once;
  * BH_EVENT_REPLACED tells the end. @return BH_OK, BH_E_CLOSED, BH_E_FORKED */
 BH_API int bh_pool_replace(bh_pool *pool);
 
@@ -409,7 +427,8 @@ BH_API int bh_pool_replace(bh_pool *pool);
 BH_API int bh_pool_methods(bh_pool *pool, uint32_t timeout_ms, bh_value *methods,
                            struct bh_problem *problem);
 
-/* ---- introspection ---------------------------------------------------------------------------- */
+/* ---- introspection ----------------------------------------------------------------------------
+ */
 
 /** Buckets of a histogram: eight per power of two, relative error at most 1/8. */
 #define BH_HISTOGRAM_BUCKETS 320
@@ -441,39 +460,40 @@ BH_API const char *bh_worker_state_name(unsigned state);
 /** One worker in a snapshot. */
 struct bh_worker_info {
     uint64_t cookie;
-    int64_t pid;           /**< 0 until its process runs */
+    int64_t pid; /**< 0 until its process runs */
     enum bh_worker_state state;
-    uint64_t generation;   /**< counts bh_pool_replace() */
+    uint64_t generation; /**< counts bh_pool_replace() */
     uint64_t served;
     uint64_t uptime_ms;
-    uint64_t rss_bytes;    /**< anonymous, last sample; 0: none */
-    uint64_t serial;       /**< current request; 0: none */
+    uint64_t rss_bytes; /**< anonymous, last sample; 0: none */
+    uint64_t serial;    /**< current request; 0: none */
     uint64_t request_age_ms;
-    uint64_t progress_done;  /**< as the worker said; hostile input, clamped to progress_total */
+    uint64_t progress_done; /**< as the worker said; hostile input, clamped to progress_total */
     uint64_t progress_total;
-    char method[64];       /**< current request's, cut to fit at a character */
+    char method[64]; /**< current request's, cut to fit at a character */
 };
 
 /** A pool at one moment. Counters only grow. */
 struct bh_snapshot {
     uint64_t generation;
-    uint64_t queued;       /**< requests that wait now */
-    uint64_t submitted;    /**< requests ever = sum of outcome[] + queued + running */
+    uint64_t queued;    /**< requests that wait now */
+    uint64_t submitted; /**< requests ever = sum of outcome[] + queued + running */
     uint64_t running;
     uint64_t outcome[BH_OUTCOME_COUNT];
     uint64_t refusal[BH_REFUSAL_COUNT];
-    uint64_t death[BH_PHASE_COUNT][BH_CAUSE_COUNT]; /**< BH_CAUSE_QUIT is counted in `quits` instead */
+    uint64_t death[BH_PHASE_COUNT]
+                  [BH_CAUSE_COUNT]; /**< BH_CAUSE_QUIT is counted in `quits` instead */
     uint64_t quits;
-    uint64_t starts;       /**< workers asked for */
-    uint64_t ready;        /**< workers that ever became ready */
-    uint64_t requeued;     /**< requests that went back because they provably never started */
-    uint64_t retried;      /**< further attempts of repeatable requests */
+    uint64_t starts;   /**< workers asked for */
+    uint64_t ready;    /**< workers that ever became ready */
+    uint64_t requeued; /**< requests that went back because they provably never started */
+    uint64_t retried;  /**< further attempts of repeatable requests */
     bool closing;
-    bool breaker_open;     /**< requests are refused as crash loop */
+    bool breaker_open;      /**< requests are refused as crash loop */
     uint32_t failed_starts; /**< in a row */
     uint32_t worker_state[BH_WORKER_STATE_COUNT];
-    struct bh_histogram latency; /**< of replied and failed requests, call to end */
-    struct bh_histogram wait;    /**< of requests that got a worker: in the queue */
+    struct bh_histogram latency;    /**< of replied and failed requests, call to end */
+    struct bh_histogram wait;       /**< of requests that got a worker: in the queue */
     struct bh_worker_info *workers; /**< `worker_count` of them, by cookie; owned */
     size_t worker_count;
 };

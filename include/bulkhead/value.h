@@ -5,10 +5,10 @@
  * call needs, maps one to one onto a VARIANT on Windows and has a lossless JSON text (json.h).
  *
  * Ownership. A value either *owns* what its pointer leads to or *views* memory that somebody else
- * keeps alive. bh_value_deinit() frees what is owned and leaves views alone, so it is right on every
- * value, a scalar included. `bh_value_view_*` make views, `bh_value_new_*` copy and own. Containers
- * own their own table of items; each item owns or views for itself. A plain C assignment moves a
- * value: use one of the two afterwards.
+ * keeps alive. bh_value_deinit() frees what is owned and leaves views alone, so it is right on
+ * every value, a scalar included. `bh_value_view_*` make views, `bh_value_new_*` copy and own.
+ * Containers own their own table of items; each item owns or views for itself. A plain C assignment
+ * moves a value: use one of the two afterwards.
  *
  * Threads. Values have no locks: one thread at a time, or any number of readers.
  *
@@ -66,17 +66,17 @@ struct bh_value {
     uint64_t length; /**< strings, bytes, error text: bytes; arrays, maps: elements; else 0 */
     union {
         bool boolean;
-        int64_t int64;          /**< BH_INT64; BH_TIMESTAMP: milliseconds since 1970-01-01T00:00Z */
+        int64_t int64; /**< BH_INT64; BH_TIMESTAMP: milliseconds since 1970-01-01T00:00Z */
         uint64_t uint64;
         double real;
-        const char *string;     /**< BH_STRING, BH_ERROR: UTF-8, `length` bytes, may hold NULs; NOT
-                                     promised to be NUL-terminated when it is a view */
+        const char *string; /**< BH_STRING, BH_ERROR: UTF-8, `length` bytes, may hold NULs; NOT
+                                 promised to be NUL-terminated when it is a view */
         const uint8_t *bytes;
         const int32_t *i32;
         const int64_t *i64;
         const float *f32;
         const double *f64;
-        bh_value *items;        /**< BH_ARRAY */
+        bh_value *items;           /**< BH_ARRAY */
         struct bh_member *members; /**< BH_MAP, in the order of insertion, keys unique */
     } as;
 };
@@ -89,9 +89,9 @@ struct bh_member {
 
 /** Limits for everything that reads or writes a value from outside. Zero means the default. */
 struct bh_value_limits {
-    uint32_t depth;   /**< containers inside one another; default 64, at most 256 */
-    uint64_t count;   /**< values in all, members counted as two; default 16 Mi */
-    uint64_t bytes;   /**< of the wire form or the text; default 1 GiB */
+    uint32_t depth; /**< containers inside one another; default 64, at most 256 */
+    uint64_t count; /**< values in all, members counted as two; default 16 Mi */
+    uint64_t bytes; /**< of the wire form or the text; default 1 GiB */
 };
 
 /** The name of a type, "int64"; "?" for an unknown number. Static string. */
@@ -150,14 +150,15 @@ BH_API bh_value bh_value_map(void);
 BH_API int bh_array_push(bh_value *array, bh_value *item);
 
 /**
- * Sets a key, replacing the value of an equal one in its place, and takes *item as above. The key is
- * copied. Linear in the number of members up to a few dozen; maps are records, not databases.
+ * Sets a key, replacing the value of an equal one in its place, and takes *item as above. The key
+ * is copied. Linear in the number of members up to a few dozen; maps are records, not databases.
  * @return BH_OK, BH_E_TYPE, BH_E_UTF8 (the key), BH_E_MEMORY
  */
 BH_API int bh_map_set(bh_value *map, const char *key, bh_value *item);
 BH_API int bh_map_set_n(bh_value *map, const char *key, size_t key_length, bh_value *item);
 
-/** The value under a key, or NULL when it is absent or `map` is no map. Valid until the map changes. */
+/** The value under a key, or NULL when it is absent or `map` is no map. Valid until the map
+ * changes. */
 BH_API const bh_value *bh_map_get(const bh_value *map, const char *key);
 BH_API const bh_value *bh_map_get_n(const bh_value *map, const char *key, size_t key_length);
 
@@ -197,11 +198,12 @@ BH_API int bh_value_copy(bh_value *out, const bh_value *value);
  */
 BH_API bool bh_value_equal(const bh_value *a, const bh_value *b);
 
-/* ---- wire form -------------------------------------------------------------------------------- */
+/* ---- wire form --------------------------------------------------------------------------------
+ */
 
 /**
- * The wire form is made for memory that two processes share on one machine: native byte order, every
- * header and payload 8-byte aligned, every length checked. docs/wire.md describes it.
+ * The wire form is made for memory that two processes share on one machine: native byte order,
+ * every header and payload 8-byte aligned, every length checked. docs/wire.md describes it.
  *
  * The number of bytes that bh_wire_write() will produce for `count` values in sequence.
  * @return BH_OK, BH_E_TOO_LARGE, BH_E_DEPTH, BH_E_UTF8, BH_E_TYPE (handle)
@@ -216,8 +218,8 @@ BH_API int bh_wire_write(void *buffer, size_t size, const bh_value *values, size
 /**
  * Checks `size` bytes at `buffer` (8-byte aligned) and makes values that *view* it: strings, bytes
  * and typed arrays point into it; only the tables of arrays and maps are allocated, in one piece
- * whose size is known and checked before. The buffer must not change meanwhile or afterwards: what a
- * hostile process can still write must be copied first.
+ * whose size is known and checked before. The buffer must not change meanwhile or afterwards: what
+ * a hostile process can still write must be copied first.
  * @param[out] array a BH_ARRAY of the values in sequence; bh_value_deinit() frees its tables only
  * @param problem says what is wrong and at which byte offset; may be NULL
  * @return BH_OK, BH_E_SYNTAX, BH_E_UTF8, BH_E_DUPLICATE, BH_E_DEPTH, BH_E_TOO_LARGE, BH_E_MEMORY

@@ -3,9 +3,9 @@
  * @file worker.h
  * The worker's side: a program (or a plug-in for bulkhead-host) that serves one request at a time.
  *
- * A worker is a table of methods and a main() that hands it to bh_worker_main(). Handlers run one at
- * a time on the thread that called bh_worker_main(), which is the main thread. A worker may crash,
- * exit, hang or be killed at any moment: that is what it is for.
+ * A worker is a table of methods and a main() that hands it to bh_worker_main(). Handlers run one
+ * at a time on the thread that called bh_worker_main(), which is the main thread. A worker may
+ * crash, exit, hang or be killed at any moment: that is what it is for.
  *
  * Modelled on: FCGI_Accept() loops (one request at a time, the process is the unit of failure),
  * sd-bus vtables (a static table of methods).
@@ -25,34 +25,38 @@ typedef struct bh_call bh_call;
  * A handler. It answers with bh_call_reply() or bh_call_fail(); one that returns without an answer
  * has replied null.
  * @param call      the request; valid until the handler returns
- * @param arguments `count` values *in place*: strings, bytes and typed arrays point into memory that
- *                  this process can read but not write, valid until the handler returns. Strings are
- *                  checked UTF-8 but not NUL-terminated.
+ * @param arguments `count` values *in place*: strings, bytes and typed arrays point into memory
+ * that this process can read but not write, valid until the handler returns. Strings are checked
+ * UTF-8 but not NUL-terminated.
  * @param context   what init() made
  */
 typedef void (*bh_method_fn)(bh_call *call, const bh_value *arguments, size_t count, void *context);
 
 struct bh_method {
-    const char *name;   /**< NUL-terminated UTF-8, unique in the table */
+    const char *name; /**< NUL-terminated UTF-8, unique in the table */
     bh_method_fn call;
-    const char *help;   /**< one line, "match(pattern, subject) -> [start, end] or null"; or NULL */
+    const char *help; /**< one line, "match(pattern, subject) -> [start, end] or null"; or NULL */
 };
 
 /** What a worker is. Everything but `size` and `methods` may be NULL or 0. */
 struct bh_worker {
-    size_t size;        /**< sizeof(struct bh_worker) */
+    size_t size;                     /**< sizeof(struct bh_worker) */
     const struct bh_method *methods; /**< ends with an entry whose name is NULL */
-    /** Runs once before the first request. argv is the program's without what Bulkhead added, argv[0]
-     * included, NULL-terminated. Non-zero: the start-up failed; the process exits with that code.
-     * What it writes to stderr reaches the death record. */
+    /** Runs once before the first request. argv is the program's without what Bulkhead added,
+     * argv[0] included, NULL-terminated. Non-zero: the start-up failed; the process exits with that
+     * code. What it writes to stderr reaches the death record. */
     int (*init)(int argc, char **argv, void **context);
     /** Runs once when the worker quits in order; not after a crash. */
     void (*fini)(void *context);
     /** Runs after each request, when its reply is already on the way: trim caches here. */
     void (*idle)(void *context);
-    uint32_t idle_exit_ms; /**< leave after this long without a request; 0: the dispatcher decides */
+    uint32_t
+        idle_exit_ms; /**< leave after this long without a request; 0: the dispatcher decides */
 };
-#define BH_WORKER_INIT {sizeof(struct bh_worker), NULL, NULL, NULL, NULL, 0}
+#define BH_WORKER_INIT                                                                             \
+    {                                                                                              \
+        sizeof(struct bh_worker), NULL, NULL, NULL, NULL, 0                                        \
+    }
 
 /**
  * Serves until it is told to quit, then returns the exit status for main(). Without a dispatcher
@@ -60,8 +64,8 @@ struct bh_worker {
  * `--version` and `--methods` alone are answered on stdout with status 0.
  *
  * In the process it installs handlers for fatal signals (kept out of the way of a library's own),
- * an alternate signal stack for this thread and an atexit hook; stdin is the null device, stdout and
- * stderr lead to the dispatcher.
+ * an alternate signal stack for this thread and an atexit hook; stdin is the null device, stdout
+ * and stderr lead to the dispatcher.
  */
 BH_API int bh_worker_main(int argc, char **argv, const struct bh_worker *worker);
 
@@ -71,8 +75,8 @@ BH_API int bh_worker_main(int argc, char **argv, const struct bh_worker *worker)
  *         BH_E_MEMORY; after a failure the call is still unanswered */
 BH_API int bh_call_reply(bh_call *call, const bh_value *value);
 
-/** Answers that the request failed, with the worker's own number and a text (printf; cut to 4 KiB; bytes that are
- * not UTF-8 are replaced by U+FFFD). @return BH_OK, BH_E_STATE */
+/** Answers that the request failed, with the worker's own number and a text (printf; cut to 4 KiB;
+ * bytes that are not UTF-8 are replaced by U+FFFD). @return BH_OK, BH_E_STATE */
 BH_API int bh_call_fail(bh_call *call, int32_t code, const char *format, ...) BH_PRINTF(3, 4);
 
 /** Says that the handler is alive and how far it is (total 0: unknown). Resets the no-progress

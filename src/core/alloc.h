@@ -20,8 +20,8 @@ void bhi_free(void *memory);
 
 #ifdef BH_TESTING
 /**
- * When set, does the work of all three: (NULL, n) allocates, (p, n) resizes, (p, 0) frees and returns
- * NULL. Set it before the first thread starts and while nothing is allocated.
+ * When set, does the work of all three: (NULL, n) allocates, (p, n) resizes, (p, 0) frees and
+ * returns NULL. Set it before the first thread starts and while nothing is allocated.
  */
 extern void *(*bhi_alloc_hook)(void *memory, size_t size);
 #endif

@@ -2,8 +2,9 @@
 /**
  * @file platform.h
  * The platform contract: everything the core asks of an operating system. Three implementations:
- * src/platform/linux (sealed memory, futexes, pidfds), src/platform/windows (COM), src/platform/fake
- * (in memory, virtual clock, failing on demand; the unit tests run on it). One is linked in.
+ * src/platform/linux (sealed memory, futexes, pidfds), src/platform/windows (COM),
+ * src/platform/fake (in memory, virtual clock, failing on demand; the unit tests run on it). One is
+ * linked in.
  *
  * Laws:
  *  1. A platform reports evidence, never outcomes. Queue, deadlines, policy, classification: core.
@@ -11,8 +12,8 @@
  *     bounded time.
  *  3. Cookies and serials come from the core, never from a worker.
  *  4. No operation takes a process number: a worker is a handle from its start to its free.
- *  5. Whatever a worker can write is copied once, validated, then used, on this side of the contract:
- *     the core never sees a byte that can still change.
+ *  5. Whatever a worker can write is copied once, validated, then used, on this side of the
+ * contract: the core never sees a byte that can still change.
  *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call() and
  *     bhp_nursery_close(), and each of these ends in bounded time once it is told to.
  *
@@ -26,7 +27,8 @@
 
 #include <stdatomic.h>
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------
+ */
 
 #define BHP_FOREVER INT64_MAX
 
@@ -36,11 +38,12 @@ int64_t bhp_now(void);
 int64_t bhp_utc_ms(void);
 /** Number of processors this process may use, at least 1. */
 uint32_t bhp_processors(void);
-/** Process-wide unique number, never 0, different in every process (also a forked one) and after every
- * restart for practical purposes: for names that must not collide. */
+/** Process-wide unique number, never 0, different in every process (also a forked one) and after
+ * every restart for practical purposes: for names that must not collide. */
 int64_t bhp_process_id(void);
 
-/* ---- threads and words -------------------------------------------------------------------------- */
+/* ---- threads and words --------------------------------------------------------------------------
+ */
 
 /** A word that a thread of this process waits on. Private: no worker can see it. */
 typedef _Atomic uint32_t bhp_word;
@@ -61,28 +64,32 @@ void bhp_mutex_unlock(bhp_mutex *mutex);
 void bhp_mutex_deinit(bhp_mutex *mutex);
 
 typedef struct bhp_thread bhp_thread;
-/** Starts a thread that runs body(context) with every signal blocked. BH_OK, BH_E_MEMORY, BH_E_SYSTEM.
- * (The fake runs nothing: its tests step the body's work themselves.) */
+/** Starts a thread that runs body(context) with every signal blocked. BH_OK, BH_E_MEMORY,
+ * BH_E_SYSTEM. (The fake runs nothing: its tests step the body's work themselves.) */
 int bhp_thread_start(bhp_thread **thread, void (*body)(void *), void *context, const char *name);
 /** Waits for its end and frees it. NULL is fine. */
 void bhp_thread_join(bhp_thread *thread);
 
-/* ---- nursery: what workers are born in and die with --------------------------------------------- */
+/* ---- nursery: what workers are born in and die with ---------------------------------------------
+ */
 
 typedef struct bhp_nursery bhp_nursery;
 typedef struct bhp_worker bhp_worker;
 
-/** Opens a nursery: on Linux a launcher process, on Windows a kill-on-close job. Copies what it needs of the
- * options. The nursery's workers all end when it closes or this process ends, however it ends. */
+/** Opens a nursery: on Linux a launcher process, on Windows a kill-on-close job. Copies what it
+ * needs of the options. The nursery's workers all end when it closes or this process ends, however
+ * it ends. */
 int bhp_nursery_open(bhp_nursery **nursery, const struct bh_pool_options *options,
                      struct bh_problem *problem);
-/** Kills what is left and waits until it is gone. Every worker must have been freed. NULL is fine. */
+/** Kills what is left and waits until it is gone. Every worker must have been freed. NULL is fine.
+ */
 void bhp_nursery_close(bhp_nursery *nursery);
-/** Whether this process is not the one that opened the nursery but a forked child of it. Costs a load.
- * Any thread. In a child nothing else of the contract may be called. */
+/** Whether this process is not the one that opened the nursery but a forked child of it. Costs a
+ * load. Any thread. In a child nothing else of the contract may be called. */
 bool bhp_nursery_forked(const bhp_nursery *nursery);
 
-/* ---- evidence ----------------------------------------------------------------------------------- */
+/* ---- evidence -----------------------------------------------------------------------------------
+ */
 
 /** What a fault record is about. */
 enum bhp_fault_kind {
@@ -104,32 +111,33 @@ struct bhp_fault {
     uint64_t instruction;
     uint64_t stack_pointer;
     bool stack_overflow;
-    int syscall;          /* -1: none */
-    int64_t sender_pid;   /* 0: none */
+    int syscall;        /* -1: none */
+    int64_t sender_pid; /* 0: none */
     uint32_t sender_uid;
     uint32_t register_count;
     uint64_t registers[BH_REGISTERS_MAX];
 };
 
-/** The words that a worker writes, equal on both systems; a copy. Serials as the worker wrote them. */
+/** The words that a worker writes, equal on both systems; a copy. Serials as the worker wrote them.
+ */
 struct bhp_box {
-    uint64_t started;    /* serial that the worker has begun */
-    uint64_t committed;  /* serial whose reply is complete */
-    uint64_t progress;   /* changes with each sign of life */
+    uint64_t started;   /* serial that the worker has begun */
+    uint64_t committed; /* serial whose reply is complete */
+    uint64_t progress;  /* changes with each sign of life */
     uint64_t progress_done;
     uint64_t progress_total;
-    bool exiting;        /* the atexit hook ran */
-    bool quitting;       /* it leaves in order: quit request, disconnect or idle exit */
+    bool exiting;  /* the atexit hook ran */
+    bool quitting; /* it leaves in order: quit request, disconnect or idle exit */
     struct bhp_fault fault;
 };
 
 /** How the process ended, as the operating system says it. */
 enum bhp_end_kind {
-    BHP_END_UNKNOWN,     /* the system could not say (launcher lost) */
-    BHP_END_EXIT,        /* `code` is the exit code */
-    BHP_END_SIGNAL,      /* `code` is the signal (Linux) */
-    BHP_END_EXCEPTION,   /* `code` is an exception code (Windows) */
-    BHP_END_NOT_STARTED  /* `os_error` and `detail`: no process came to be */
+    BHP_END_UNKNOWN,    /* the system could not say (launcher lost) */
+    BHP_END_EXIT,       /* `code` is the exit code */
+    BHP_END_SIGNAL,     /* `code` is the signal (Linux) */
+    BHP_END_EXCEPTION,  /* `code` is an exception code (Windows) */
+    BHP_END_NOT_STARTED /* `os_error` and `detail`: no process came to be */
 };
 
 /** Everything a platform knows about a worker's end. */
@@ -137,15 +145,19 @@ struct bhp_obituary {
     enum bhp_end_kind end;
     uint32_t code;
     int os_error;
-    bool nursery_lost;   /* it died because the nursery was lost */
-    bool cgroup_oom;     /* the system's counter of out-of-memory kills went up around its end */
-    bool protocol;       /* the platform saw it break the protocol: `detail` */
+    bool by_kill;      /* the end is of the kind that bhp_worker_kill() makes */
+    bool needs_record; /* an end of this kind is believed only with a fault record: our handlers
+                          would have written one, unless the library took them away */
+    bool permanent;    /* NOT_STARTED: trying again cannot help (no such file, not allowed, …) */
+    bool nursery_lost; /* it died because the nursery was lost */
+    bool cgroup_oom;   /* the system's counter of out-of-memory kills went up around its end */
+    bool protocol;     /* the platform saw it break the protocol: `detail` */
     int64_t pid;
     uint64_t user_us;
     uint64_t system_us;
     uint64_t peak_rss_bytes;
     char detail[160];
-    struct bhp_box box;  /* read after the end: final */
+    struct bhp_box box; /* read after the end: final */
 };
 
 /** Name of a signal ("SIGSEGV") or "" when `signal` is none. Static. */
@@ -155,28 +167,33 @@ const char *bhp_syscall_name(int number);
 /** Name of register i in a fault record, or NULL. Static. */
 const char *bhp_register_name(unsigned i);
 
-/* ---- a worker's life ------------------------------------------------------------------------------ */
+/* ---- a worker's life
+ * ------------------------------------------------------------------------------ */
 
 /**
- * Begins to start a worker; never blocks. What comes of it arrives as events: STARTED, then READY, then
- * EXITED, of which only EXITED is certain to come, exactly once, and last.
+ * Begins to start a worker; never blocks. What comes of it arrives as events: STARTED, then READY,
+ * then EXITED, of which only EXITED is certain to come, exactly once, and last.
  * @param owner handed back in the events
  * @return BH_OK, BH_E_MEMORY, BH_E_SYSTEM (then there is no worker and no event)
  */
 int bhp_worker_start(bhp_nursery *nursery, uint64_t cookie, void *owner, bhp_worker **worker,
                      struct bh_problem *problem);
-/** Kills it, now and surely. Also for a worker that is still starting. Idempotent. Any thread, until
- * bhp_worker_free(). */
+/** Kills it, now and surely. Also for a worker that is still starting. Idempotent. Any thread,
+ * until bhp_worker_free(). */
 void bhp_worker_kill(bhp_worker *worker);
-/** Asks an idle or a busy worker to leave after the request at hand; EXITED follows if it obeys. */
+/** Asks an idle or a busy worker to leave after the request at hand; EXITED follows if it obeys.
+ * Any thread. */
 void bhp_worker_quit(bhp_worker *worker);
-/** Raises the cooperative cancel flag for this serial; a later request is not touched. Any thread. */
+/** Raises the cooperative cancel flag for this serial; a later request is not touched. Any thread.
+ */
 void bhp_worker_nudge(bhp_worker *worker, uint64_t serial);
 /** 0 until STARTED. */
 int64_t bhp_worker_pid(const bhp_worker *worker);
-/** The announced methods of a READY worker: an array of {name, help} maps that belongs to the worker. */
+/** The announced methods of a READY worker: an array of {name, help} maps that belongs to the
+ * worker. */
 const bh_value *bhp_worker_methods(const bhp_worker *worker);
-/** Copies what the worker wrote to stdout and stderr, without blocking. @return bytes, 0: nothing now */
+/** Copies what the worker wrote to stdout and stderr, without blocking. @return bytes, 0: nothing
+ * now */
 size_t bhp_worker_output(bhp_worker *worker, char *buffer, size_t size);
 /** Anonymous memory of the process now, 0 when it cannot be told. */
 uint64_t bhp_worker_rss(bhp_worker *worker);
@@ -187,14 +204,15 @@ void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary);
 /** After EXITED, when no thread is in bhp_lane_call() on it: frees everything. NULL is fine. */
 void bhp_worker_free(bhp_worker *worker);
 
-/* ---- the loop ------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * ------------------------------------------------------------------------------------- */
 
 enum bhp_event_type {
     BHP_EVENT_STARTED, /* the process runs; bhp_worker_pid() is known */
     BHP_EVENT_READY,   /* it shook hands and can serve */
     BHP_EVENT_OUTPUT,  /* bhp_worker_output() has something */
     BHP_EVENT_EXITED,  /* it has ended and been reaped */
-    BHP_EVENT_LOST     /* the nursery itself was lost (owner NULL); EXITED follows for each worker */
+    BHP_EVENT_LOST /* the nursery itself was lost (owner NULL); EXITED follows for each worker */
 };
 
 struct bhp_event {
@@ -202,14 +220,15 @@ struct bhp_event {
     void *owner;
 };
 
-/** Waits for events until `until`; at most `capacity` at once. Returns their number, 0 for a kick or the
- * time. Output is level-triggered; the others come once. */
+/** Waits for events until `until`; at most `capacity` at once. Returns their number, 0 for a kick
+ * or the time. Output is level-triggered; the others come once. */
 size_t bhp_loop_wait(bhp_nursery *nursery, int64_t until, struct bhp_event *events,
                      size_t capacity);
 /** Makes bhp_loop_wait() return soon, once. Any thread; async-signal-safe. */
 void bhp_loop_kick(bhp_nursery *nursery);
 
-/* ---- the lane: one request to one worker ------------------------------------------------------------ */
+/* ---- the lane: one request to one worker
+ * ------------------------------------------------------------ */
 
 /** A request as the platform sees it. */
 struct bhp_call {
@@ -217,33 +236,34 @@ struct bhp_call {
     const char *method;
     const bh_value *arguments;
     size_t argument_count;
-    bhp_word *stop;          /* private: becomes non-zero (and is woken) when the worker has EXITED */
+    bhp_word *stop; /* private: becomes non-zero (and is woken) when the worker has EXITED */
 };
 
 enum bhp_lane_end {
-    BHP_LANE_REPLIED,   /* reply->value */
-    BHP_LANE_FAILED,    /* reply->code, reply->text: the handler said so */
-    BHP_LANE_NO_METHOD, /* the worker has no such method; nothing was sent */
-    BHP_LANE_TOO_LARGE, /* the arguments do not fit; nothing was sent; reply->text says why */
-    BHP_LANE_INVALID,   /* the arguments cannot be marshalled; nothing was sent; reply->text */
-    BHP_LANE_MEMORY,    /* no memory to send; nothing was sent */
-    BHP_LANE_BROKEN,    /* a reply that breaks the protocol: reply->text; the worker must die */
-    BHP_LANE_UNREADABLE, /* a committed reply for which the dispatcher lacks the memory: reply->text;
-                           the worker is blameless */
-    BHP_LANE_LOST       /* the worker ended without a reply */
+    BHP_LANE_REPLIED,    /* reply->value */
+    BHP_LANE_FAILED,     /* reply->code, reply->text: the handler said so */
+    BHP_LANE_NO_METHOD,  /* the worker has no such method; nothing was sent */
+    BHP_LANE_TOO_LARGE,  /* the arguments do not fit; nothing was sent; reply->text says why */
+    BHP_LANE_INVALID,    /* the arguments cannot be marshalled; nothing was sent; reply->text */
+    BHP_LANE_MEMORY,     /* no memory to send; nothing was sent */
+    BHP_LANE_BROKEN,     /* a reply that breaks the protocol: reply->text; the worker must die */
+    BHP_LANE_UNREADABLE, /* a committed reply for which the dispatcher lacks the memory:
+                           reply->text; the worker is blameless */
+    BHP_LANE_LOST        /* the worker ended without a reply */
 };
 
 struct bhp_reply {
-    bh_value value;  /* owned */
+    bh_value value; /* owned */
     int32_t code;
-    char *text;      /* owned (bh_free) */
+    char *text; /* owned (bh_free) */
 };
 
 /**
- * Sends the request and waits for its end on the calling thread, which holds the worker's lease: never
- * two at once for a worker. On Linux it marshals into the shared half and waits on the worker's words and
- * on the stop word; with COM it is Invoke. A reply that was committed before the worker's end is found
- * even if the end was noticed first. @param reply zeroed by the caller, filled according to the end
+ * Sends the request and waits for its end on the calling thread, which holds the worker's lease:
+ * never two at once for a worker. On Linux it marshals into the shared half and waits on the
+ * worker's words and on the stop word; with COM it is Invoke. A reply that was committed before the
+ * worker's end is found even if the end was noticed first. @param reply zeroed by the caller,
+ * filled according to the end
  */
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply);

@@ -3,8 +3,8 @@
  * Strict UTF-8.
  *
  * Model: a lead byte decides the length of its sequence and the range of the *second* byte; all
- * later bytes are 80..BF. This is table 3-7 of the Unicode standard: the second byte's range is what
- * excludes overlong forms (E0, F0), surrogates (ED) and code points that do not exist (F4).
+ * later bytes are 80..BF. This is table 3-7 of the Unicode standard: the second byte's range is
+ * what excludes overlong forms (E0, F0), surrogates (ED) and code points that do not exist (F4).
  *
  * Invariant: no byte at or after `length` is ever read.
  */

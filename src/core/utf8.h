@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The number of leading bytes that are whole, valid characters. `text` may be NULL with length 0. */
+/** The number of leading bytes that are whole, valid characters. `text` may be NULL with length 0.
+ */
 size_t bhi_utf8_valid_prefix(const char *text, size_t length);
 
 /** Whether all `length` bytes are valid. */

@@ -4,10 +4,11 @@
  *
  * Model: a value is 24 bytes by value. A *block* type (string, bytes, error text, typed arrays)
  * points to `length` elements of one size; whether it owns them is one flag. An owned block always
- * has one zero byte after its elements, so that owned strings are C strings and no block has size 0.
+ * has one zero byte after its elements, so that owned strings are C strings and no block has size
+ * 0.
  *
- * Invariants: BH_VALUE_OWNS is set only on a block from bhi_alloc() or on a container; a constructor
- * that fails leaves *out null, which deinit accepts.
+ * Invariants: BH_VALUE_OWNS is set only on a block from bhi_alloc() or on a container; a
+ * constructor that fails leaves *out null, which deinit accepts.
  */
 #include "alloc.h"
 #include "utf8.h"
@@ -18,7 +19,8 @@
 #include <string.h>
 
 _Static_assert(sizeof(bh_value) == 24, "the public header promises 24 bytes");
-_Static_assert(sizeof(struct bh_member) == 2 * sizeof(bh_value), "members are two values laid flat");
+_Static_assert(sizeof(struct bh_member) == 2 * sizeof(bh_value),
+               "members are two values laid flat");
 
 /* ---- scalars ---- */
 
@@ -91,8 +93,7 @@ bh_value bh_value_view_f64(const double *elements, size_t count)
 
 bh_value bh_value_view_error(int32_t code, const char *text)
 {
-    return (bh_value){
-        .type = BH_ERROR, .code = code, .length = strlen(text), .as.string = text};
+    return (bh_value){.type = BH_ERROR, .code = code, .length = strlen(text), .as.string = text};
 }
 
 bh_value bh_value_view_array(const bh_value *items, size_t count)

@@ -2,8 +2,9 @@
 /*
  * Reading values: exact or an error, never a guess.
  *
- * Invariants: an output is written only on BH_OK; a NULL value, which is what bh_map_get() gives for
- * a key that is absent, reads as a value of another type. Integers convert only where no bit is lost.
+ * Invariants: an output is written only on BH_OK; a NULL value, which is what bh_map_get() gives
+ * for a key that is absent, reads as a value of another type. Integers convert only where no bit is
+ * lost.
  */
 #include "value_internal.h"
 

@@ -66,7 +66,8 @@ struct bhi_table *bhi_table_new(uint64_t count);
 void bhi_container_adopt(bh_value *container, struct bhi_table *table);
 
 /**
- * Appends a map's member without looking for an equal key, and takes both values (they become null).
+ * Appends a map's member without looking for an equal key, and takes both values (they become
+ * null).
  * @return BH_OK, or BH_E_TYPE or BH_E_MEMORY with everything as it was
  */
 int bhi_map_append(bh_value *map, bh_value *key, bh_value *item);

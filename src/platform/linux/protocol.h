@@ -152,7 +152,7 @@ struct bhl_control {
 /* ---- socket between dispatcher and launcher (SOCK_SEQPACKET) -------------------------------------- */
 
 enum bhl_launch_type {
-    BHL_LAUNCH_HELLO = 1,       /* launcher, with its own pidfd */
+    BHL_LAUNCH_HELLO = 1,       /* launcher: it is there */
     BHL_LAUNCH_START = 2,       /* dispatcher, with four descriptors: request half, reply half, control,
                                    output pipe */
     BHL_LAUNCH_STARTED = 3,     /* launcher, with the worker's pidfd: `pid` */
@@ -171,7 +171,8 @@ struct bhl_launch {
     uint64_t system_us;
     uint32_t oom;      /* EXITED: the cgroup's oom_kill counter went up */
     uint32_t reserved;
-    char step[48];     /* NOT_STARTED: "exec /path", "chdir …", cut to fit */
+    char step[128];    /* NOT_STARTED: "exec /path", "chdir …", cut to fit; else empty */
 };
+_Static_assert(sizeof(struct bhl_launch) == 184, "no padding: all of it is sent");
 
 #endif

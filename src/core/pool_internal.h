@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file pool_internal.h
+ * What the files of the pool share: the pool, a worker's life, a caller's ticket.
+ *
+ * Who may touch what:
+ *  - everything in struct bh_pool, bhi_life and bhi_ticket is guarded by pool->lock, but where a
+ * field says otherwise;
+ *  - the platform's worker handle belongs to the supervisor thread, but for kill, nudge, box (any
+ *    thread) and the lane (the thread that holds the lease);
+ *  - no callback and no lane call happens with the lock held. Lock order: cancel token → pool.
+ */
+#ifndef BHI_POOL_INTERNAL_H
+#define BHI_POOL_INTERNAL_H
+
+#include "histogram.h"
+#include "life.h"
+#include "output.h"
+#include "platform.h"
+
+#include <stdatomic.h>
+
+#define BHI_MS INT64_C(1000000) /* nanoseconds */
+
+/** Why a request was taken away from its worker. */
+enum bhi_claim {
+    BHI_CLAIM_NONE,
+    BHI_CLAIM_DEADLINE,
+    BHI_CLAIM_NO_PROGRESS,
+    BHI_CLAIM_CANCELLED,
+    BHI_CLAIM_DRAIN
+};
+
+/** Where a ticket is. */
+enum bhi_ticket_state {
+    BHI_TICKET_NEW,    /* nowhere yet */
+    BHI_TICKET_QUEUED, /* in pool->queue */
+    BHI_TICKET_LEASED, /* has a life */
+    BHI_TICKET_ENDED   /* taken from the queue for good: `claim` or `refusal` says why */
+};
+
+struct bhi_life;
+
+/** A request on its way, on the stack of its caller. */
+struct bhi_ticket {
+    bh_pool *pool;
+    const struct bh_request *request;
+    uint64_t serial;
+    int64_t submitted_at;
+    int64_t leased_at;   /* first lease; 0: none */
+    int64_t deadline;    /* BHP_FOREVER: none */
+    int64_t no_progress; /* nanoseconds, 0: no limit */
+    enum bhi_ticket_state state;
+    struct bhi_life *life;
+    enum bhi_claim claim;
+    enum bh_refusal refusal;
+    uint32_t attempts;
+    bhp_word word; /* raised and woken when `state` leaves QUEUED; waited on without the lock */
+    struct bhi_ticket *next;
+    struct bhi_ticket *previous;
+    struct bhi_ticket *token_next; /* guarded by the token's lock */
+};
+
+/** One life of one worker, from the wish to start it to its burial. */
+struct bhi_life {
+    bh_pool *pool;
+    struct bhi_life *next; /* all lives, oldest first */
+    struct bhi_life *previous;
+    struct bhi_life *idle_next; /* the idle ones, last in first out */
+    bhp_worker *worker;
+    uint64_t cookie;
+    uint64_t generation;
+    enum bh_worker_state state;
+    bool was_ready;
+    bool leave;            /* it quits after the request at hand */
+    const char *leave_why; /* the rule, for the event; static text */
+    int64_t started_at;
+    int64_t idle_since;
+    int64_t timer; /* of the state; BHP_FOREVER: none */
+    uint64_t served;
+    uint64_t recycle_requests; /* limits with their jitter; 0: none */
+    int64_t recycle_at;
+    uint64_t recycle_rss;
+    uint64_t rss;
+    uint64_t peak_rss;
+    uint64_t progress; /* last seen, and when */
+    int64_t progress_at;
+    bool killed;
+    enum bh_cause kill_cause;
+    char kill_detail[160];
+    struct bhi_ticket
+        *ticket; /* whose request it holds; also after its death, until the caller let go */
+    /* serial << 1 | 1 while claimed, serial << 1 while it runs, 0 when free. The caller ends its
+     * request by compare-and-swap from running to free, supervisor and cancel claim it by
+     * compare-and-swap from running to claimed: exactly one of them wins, and only for this serial.
+     */
+    _Atomic uint64_t claim;
+    bhp_word stop;            /* 1 once the life is DEAD and `death` is final */
+    uint64_t serial;          /* of the latest request it was given */
+    uint64_t first_writer;    /* earliest request that what is in its pipe can come from */
+    bool pipe_clean;          /* its pipe was seen empty after the latest request had ended */
+    uint32_t tell;            /* events to hand to the sink, 1 << type */
+    struct bhi_output output; /* supervisor only */
+    struct bh_death death;    /* final once `stop` is 1; freed with the life */
+    struct bhp_box box;       /* likewise: the box after the end */
+};
+
+struct bh_pool {
+    struct bh_pool_options options;
+    char *name;
+    bhp_nursery *nursery;
+    bhp_thread *supervisor;
+    bhp_mutex lock;
+
+    struct bhi_life *lives;
+    struct bhi_life *last_life;
+    struct bhi_life *idle;
+    uint32_t count[BH_WORKER_STATE_COUNT]; /* lives by state; graves still held by a caller count as
+                                              DEAD */
+
+    struct bhi_ticket *queue;
+    struct bhi_ticket *queue_last;
+    uint32_t queued;
+    uint64_t running;
+    uint32_t inside; /* callers between submit and result */
+
+    bool closing;
+    bool drained; /* the drain's time is over */
+    int64_t drain_at;
+    uint64_t generation;
+    bool replacing;
+    uint32_t replace_total; /* workers there were when the replacement began */
+
+    uint32_t failed_starts;
+    int64_t start_not_before; /* back-off */
+    bool breaker_open;
+    enum bh_refusal breaker_refusal;
+    struct bh_death last_failure; /* of the latest start-up that failed; cookie 0: none */
+    uint32_t wishes;              /* callers who wait for any worker to become ready */
+    uint32_t tell;                /* events of the pool itself to hand to the sink, 1 << type */
+    bool launcher_lost;           /* until a worker starts again */
+
+    bh_value methods;  /* as the latest ready worker announced; null before */
+    bool turning;      /* the supervisor is awake */
+    int64_t wake_at;   /* when it will look by itself; while awake: the earliest wish since the turn
+                          began; BHP_FOREVER: never */
+    int64_t sample_at; /* next look at memory */
+    uint64_t random;   /* state of the jitter's generator */
+    bhp_word news;     /* raised at each READY, failed start and at closing, for waiters */
+
+    uint64_t submitted;
+    uint64_t outcomes[BH_OUTCOME_COUNT];
+    uint64_t refusals[BH_REFUSAL_COUNT];
+    uint64_t deaths[BH_PHASE_COUNT][BH_CAUSE_COUNT];
+    uint64_t quits;
+    uint64_t starts;
+    uint64_t ready;
+    uint64_t requeued;
+    uint64_t retried;
+    struct bh_histogram latency;
+    struct bh_histogram wait;
+};
+
+/* ---- queue.c: tickets and leases. All with the lock held
+ * ------------------------------------------ */
+
+/** Gives the ticket an idle worker, or queues it (at the head if it comes back unserved), or
+ * refuses. */
+void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head);
+/** Takes a queued ticket out for good, with a claim or a refusal, and wakes its caller. */
+void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refusal refusal);
+/** Refuses everything that waits. */
+void bhi_queue_refuse_all(bh_pool *pool, enum bh_refusal refusal);
+/** Takes a ticket's request away: from the queue at once, from its worker by a claim. */
+void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim);
+/** A life is idle: the head of the queue gets it, if there is one. */
+void bhi_queue_offer(struct bhi_life *life);
+
+/* ---- lives.c: the state table's actions. With the lock held, but where it says otherwise
+ * ----------- */
+
+/** Feeds an event to a life and does what the table says. */
+void bhi_life_feed(struct bhi_life *life, enum bhi_life_event event, int64_t now);
+/** Condemns a life: kills it for this cause. Text may be "". */
+void bhi_life_condemn(struct bhi_life *life, enum bh_cause cause, const char *detail);
+/** Tells a life to leave when it can. `why` is static text for the event. */
+void bhi_life_leave(struct bhi_life *life, const char *why);
+/** Makes a life and asks the platform to start it. BH_OK or an error with problem. Supervisor only,
+ * without the lock. */
+int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem);
+/** Ends the request on a live worker, as its caller: the worker rests, leaves or serves the next.
+ */
+void bhi_life_settle(struct bhi_life *life, bool served, int64_t now);
+/** Whether the life's request is claimed. */
+bool bhi_life_claimed(const struct bhi_life *life);
+/** Unlinks and frees a dead life that no caller holds. Supervisor only. */
+void bhi_life_free(struct bhi_life *life);
+
+/* ---- supervise.c
+ * ------------------------------------------------------------------------------------- */
+
+/** The supervisor thread's body. context is the pool. */
+void bhi_supervise(void *context);
+/** One turn: digests events, timers and policy. @return false when the pool is empty and closing.
+ */
+bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t count);
+/** Makes the supervisor look before `due` if it would not. With the lock held. */
+void bhi_supervise_by(bh_pool *pool, int64_t due);
+
+/* ---- policy.c: pure decisions, with the lock held
+ * ------------------------------------------------------- */
+
+/** How many workers to start now. */
+uint32_t bhi_policy_starts(const bh_pool *pool, int64_t now);
+/** A start-up failed: back-off and breaker. `permanent`: trying again cannot help. */
+void bhi_policy_start_failed(bh_pool *pool, bool permanent, int64_t now);
+/** A worker became ready: back-off and breaker are reset. @return the breaker was open */
+bool bhi_policy_start_worked(bh_pool *pool);
+/** Whether anything can serve a request now or soon without a new start-up. */
+bool bhi_policy_serving(const bh_pool *pool);
+/** Sets a new life's recycle limits with their jitter. */
+void bhi_policy_limits(bh_pool *pool, struct bhi_life *life);
+/** The rule by which this idle or just settled life should leave now, or NULL. */
+const char *bhi_policy_leave(const bh_pool *pool, const struct bhi_life *life, int64_t now);
+/** When bhi_policy_leave() may change its mind by time alone; BHP_FOREVER: never. */
+int64_t bhi_policy_leave_at(const bh_pool *pool, const struct bhi_life *life);
+
+/* ---- event.c
+ * ---------------------------------------------------------------------------------------------- */
+
+/** Whether the sink wants this type. */
+bool bhi_event_wanted(const bh_pool *pool, enum bh_event_type type);
+/** Hands an event to the sink, if it wants it; fills in type and time. Without the lock. */
+void bhi_event_emit(bh_pool *pool, enum bh_event_type type, struct bh_event *event);
+
+/* ---- cancel.c
+ * ---------------------------------------------------------------------------------------------- */
+
+/** Ties a ticket to its request's token, before it is submitted. @return false: the token is raised
+ * already */
+bool bhi_cancel_attach(struct bhi_ticket *ticket);
+/** Unties it. NULL token is fine. */
+void bhi_cancel_detach(struct bhi_ticket *ticket);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file nursery.h
+ * What the files of the dispatcher's side know together: the nursery, its workers, and who calls whom.
+ *
+ *   nursery.c   open, close, forked              loop.c     epoll, the queue of events, timers
+ *   spec.c, resolve.c   the start specification  link.c     messages from and to the launcher
+ *   birth.c     the clone that starts a launcher life.c     a worker from start to free
+ *   halves.c    the two shared memory files      hello.c    its greeting and its table of methods
+ *   box.c       what it wrote about itself       lane*.c    requests and replies
+ *
+ * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic or fixed
+ * before the worker is handed out) and those marked [lane], which belong to whoever holds the worker's
+ * lease.
+ */
+#ifndef BHL_NURSERY_H
+#define BHL_NURSERY_H
+
+#include "core/platform.h"
+#include "protocol.h"
+
+#include <sys/types.h>
+
+/* ---- sources of epoll events ---- */
+
+enum bhl_source_kind {
+    BHL_SOURCE_KICK,
+    BHL_SOURCE_LINK,     /* the launcher's socket */
+    BHL_SOURCE_LAUNCHER, /* the launcher's pidfd */
+    BHL_SOURCE_CONTROL,  /* a worker's control socket, until its greeting */
+    BHL_SOURCE_OUTPUT,   /* a worker's output pipe */
+    BHL_SOURCE_PIDFD     /* a worker's pidfd */
+};
+
+/** Something that epoll watches; epoll's data points here. */
+struct bhl_source {
+    enum bhl_source_kind kind;
+    bhp_worker *worker; /* or NULL */
+    int fd;             /* while it is watched, else -1 */
+};
+
+/* ---- the nursery ---- */
+
+/** Everything that is needed to start a launcher, again and again. */
+struct bhl_birth {
+    int spec;          /* sealed memory file */
+    int image;         /* sealed memory file with the launcher's program, or -1: `path` */
+    int dispatcher;    /* this process's pidfd */
+    char *path;        /* of a launcher program, or NULL: owned */
+    char *program;     /* of the workers, for texts: owned */
+    char pool[64];     /* name, fit for a command line */
+};
+
+enum bhl_launcher_state {
+    BHL_LAUNCHER_DOWN,     /* none; another try at `due` */
+    BHL_LAUNCHER_GREETING, /* started; must say HELLO until `due` */
+    BHL_LAUNCHER_UP
+};
+
+struct bhl_launcher {
+    enum bhl_launcher_state state;
+    int socket;
+    int pidfd;
+    int64_t born;  /* when it was started */
+    int64_t due;   /* BHP_FOREVER: nothing */
+    int64_t delay; /* before the next try */
+    struct bhl_source link_source;
+    struct bhl_source pidfd_source;
+    struct bh_problem problem; /* why it is down */
+};
+
+/** Events a worker has for the core, in the order in which they are handed out. */
+enum {
+    BHL_PENDING_STARTED = 1 << BHP_EVENT_STARTED,
+    BHL_PENDING_READY = 1 << BHP_EVENT_READY,
+    BHL_PENDING_OUTPUT = 1 << BHP_EVENT_OUTPUT,
+    BHL_PENDING_EXITED = 1 << BHP_EVENT_EXITED
+};
+
+struct bhp_nursery {
+    /* fixed at the opening [any] */
+    const _Atomic uint32_t *own; /* a page that reads 0 in a forked child */
+    size_t page_bytes;
+    uint32_t half_bytes;
+    uint64_t max_request_bytes;
+    uint64_t max_reply_bytes;
+    bool rearm;
+    int kick; /* eventfd */
+    struct bhl_birth birth;
+    /* the supervisor's */
+    int epoll;
+    struct bhl_source kick_source;
+    struct bhl_launcher launcher;
+    bhp_worker *workers;           /* all */
+    bhp_worker *first, *last;      /* those with events pending, oldest first */
+    _Atomic uint32_t overdue;      /* [any] workers may have a `due`: look. Pairs with itself: a kill of a
+                                      worker without a process raises it, the loop clears it */
+    bool lost;                     /* BHP_EVENT_LOST is pending */
+};
+
+/* ---- workers ---- */
+
+/** A mapped memory file. */
+struct bhl_mapping {
+    void *at; /* NULL: none */
+    size_t bytes;
+};
+
+/** A blob segment for requests that the half cannot hold. */
+struct bhl_segment {
+    struct bhl_mapping map;
+    uint64_t id;
+};
+
+/** A method table with an index by name. */
+struct bhl_methods {
+    bh_value list;    /* array of {name, help} */
+    uint32_t *slots;  /* open addressing, power of two; 0: empty, else position + 1 */
+    uint32_t mask;
+};
+
+struct bhp_worker {
+    bhp_nursery *nursery;
+    void *owner;
+    uint64_t cookie;
+    bhp_worker *previous, *next; /* in nursery->workers */
+    bhp_worker *queued;          /* next in the queue of pending events */
+    bool in_queue;
+    unsigned pending;
+
+    struct bhl_mapping request_map; /* [any] */
+    struct bhl_mapping reply_map;   /* [any] */
+    int control;                    /* supervisor until READY, then [lane] */
+    int output;
+    int statm;
+    struct bhl_source control_source;
+    struct bhl_source output_source;
+    struct bhl_source pidfd_source;
+
+    /* [any] */
+    _Atomic int pidfd;     /* -1 until STARTED; pairs with `unwanted`: whichever of killer and STARTED
+                              comes second sees the other and kills */
+    _Atomic bool unwanted; /* somebody wants it killed */
+    _Atomic bool ended;    /* EXITED is on its way; lane calls end. Pairs with the lane's look */
+    _Atomic int64_t pid;   /* 0 until STARTED */
+
+    bool gone;         /* its pidfd says so */
+    bool reported;     /* the launcher said EXITED or NOT_STARTED, or is lost itself */
+    bool ready;        /* said a proper HELLO */
+    int64_t due;       /* until when the launcher must have reported, or BHP_FOREVER */
+    struct bhp_obituary obituary;
+    struct bhl_methods methods; /* fixed from READY on */
+
+    /* [lane] */
+    struct bhl_segment segment; /* cached */
+    uint64_t segments;          /* made so far: the last one's id */
+    void *scratch;              /* for a reply out of the half: `half_bytes` */
+};
+
+static inline struct bhl_request_half *bhl_request(const bhp_worker *worker)
+{
+    return worker->request_map.at;
+}
+
+static inline const struct bhl_reply_half *bhl_reply(const bhp_worker *worker)
+{
+    return worker->reply_map.at;
+}
+
+/* ---- loop.c ---- */
+
+/** Watches for reading. @return whether; else errno */
+bool bhl_watch(bhp_nursery *nursery, struct bhl_source *source, int fd);
+/** Stops watching, if it is watched. */
+void bhl_unwatch(bhp_nursery *nursery, struct bhl_source *source);
+/** Adds events (BHL_PENDING_…) to hand out for a worker. */
+void bhl_queue(bhp_worker *worker, unsigned pending);
+/** Forgets what is pending for a worker. */
+void bhl_unqueue(bhp_worker *worker);
+
+/* ---- nursery parts ---- */
+
+/** Fills nursery->birth from the options; bhl_birth_deinit() frees it, also when half filled. */
+int bhl_birth_init(struct bhl_birth *birth, const struct bh_pool_options *options,
+                   struct bh_problem *problem);
+void bhl_birth_deinit(struct bhl_birth *birth);
+/** Starts a launcher. @param socket, pidfd of the launcher, to be closed by the caller */
+int bhl_birth_launch(const struct bhl_birth *birth, int *socket, int *pidfd,
+                     struct bh_problem *problem);
+/** The memory file for BHL_FD_SPEC. @param pool, program as in struct bhl_birth */
+int bhl_spec_write(int *fd, const struct bh_pool_options *options, const char *pool,
+                   const char *program, struct bh_problem *problem);
+
+/** Starts the launcher; a greeting is still to come. */
+int bhl_launcher_start(bhp_nursery *nursery, struct bh_problem *problem);
+/** Reads what the launcher has to say; bounded. */
+void bhl_link_read(bhp_nursery *nursery);
+/** The launcher is of no use any more: ends it and all workers, and plans the next. */
+void bhl_launcher_lose(bhp_nursery *nursery, const char *why);
+/** Does what is due: a new launcher, or giving up one that does not answer. @return when to come again */
+int64_t bhl_launcher_tick(bhp_nursery *nursery, int64_t now);
+/** Sends. @return whether it went; else errno */
+bool bhl_link_send(bhp_nursery *nursery, const struct bhl_launch *message, const int *fds,
+                   size_t fd_count);
+
+/* ---- worker parts ---- */
+
+/** Makes both halves and maps them. @param fds the memory files for the worker: request, reply */
+int bhl_halves_make(bhp_worker *worker, int fds[2], struct bh_problem *problem);
+/** Maps `bytes` of a memory file, shared, not inherited by forked children, and populates it.
+ * @return whether; else errno */
+bool bhl_map(struct bhl_mapping *map, int fd, size_t bytes, bool writable);
+void bhl_unmap(struct bhl_mapping *map);
+
+/** What the launcher and the pidfd tell about a worker. */
+void bhl_worker_started(bhp_worker *worker, int64_t pid, int pidfd);
+void bhl_worker_reported(bhp_worker *worker, const struct bhl_launch *message);
+void bhl_worker_gone(bhp_worker *worker);
+void bhl_worker_orphaned(bhp_worker *worker);
+/** Notes that it broke the protocol, and kills it. */
+void bhl_worker_broke(bhp_worker *worker, const char *format, ...) BH_PRINTF(2, 3);
+
+/** Reads the control socket of a worker that has not greeted yet. */
+void bhl_hello_read(bhp_worker *worker);
+/** Position of a method, or -1. Any thread. */
+int64_t bhl_methods_find(const struct bhl_methods *methods, const char *name);
+void bhl_methods_deinit(struct bhl_methods *methods);
+
+#endif

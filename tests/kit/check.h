@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file check.h
+ * The test kit. A test file is this header, some TEST(name) { … } and nothing else: main() is in
+ * the kit.
+ *
+ * On Linux every test runs in its own process, under a deadline, and fails when it leaves anything
+ * behind: descriptors, threads, child processes (however well daemonised), memory files, files in
+ * its TMPDIR. On Windows, or with --in-process for debuggers and valgrind, the tests run one after
+ * the other in one process.
+ *
+ * A check that fails says where and what, and ends the test. Checks may be made on any thread and
+ * in forked children (where they end that child).
+ *
+ * Usage of a test program: X_test [--list] [--verbose] [--in-process] [PART-OF-A-NAME …]
+ */
+#ifndef BH_KIT_CHECK_H
+#define BH_KIT_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__MINGW32__)
+#define KIT_PRINTF(a, b) __attribute__((format(gnu_printf, a, b)))
+#else
+#define KIT_PRINTF(a, b) __attribute__((format(printf, a, b)))
+#endif
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+struct kit_test {
+    const char *name;
+    const char *file;
+    int line;
+    int timeout_s; /**< 0: the kit's default, 20 */
+    void (*run)(void);
+    struct kit_test *next;
+};
+
+/** Adds a test; the order of running is that of files and lines. Called by TEST before main(). */
+void kit_register(struct kit_test *test);
+
+#define TEST(name) TEST_TIMEOUT(name, 0)
+
+/** A test that may take longer, or must be faster, than others. */
+#define TEST_TIMEOUT(name, seconds)                                                                \
+    static void test_##name(void);                                                                 \
+    __attribute__((constructor)) static void register_##name(void)                                 \
+    {                                                                                              \
+        static struct kit_test entry = {#name, __FILE__, __LINE__, seconds, test_##name, NULL};    \
+        kit_register(&entry);                                                                      \
+    }                                                                                              \
+    static void test_##name(void)
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+#define CHECK(condition)                                                                           \
+    ((condition) ? (void)0 : kit_fail(__FILE__, __LINE__, "CHECK(%s)", #condition))
+
+/** Two integers are equal. Either order; each is evaluated once. */
+#define CHECK_INT(a, b) kit_check_int(__FILE__, __LINE__, #a, #b, (long long)(a), (long long)(b))
+
+/** Two NUL-terminated strings are equal; NULL equals only NULL. */
+#define CHECK_STR(a, b) kit_check_str(__FILE__, __LINE__, #a, #b, a, b)
+
+/** A NUL-terminated string contains another. */
+#define CHECK_CONTAINS(text, part) kit_check_contains(__FILE__, __LINE__, #text, text, part)
+
+/** Two pieces of memory are equal. */
+#define CHECK_BYTES(a, b, size) kit_check_bytes(__FILE__, __LINE__, #a, #b, a, b, size)
+
+/** Ends the test as failed, printf. */
+#define FAIL(...) kit_fail(__FILE__, __LINE__, __VA_ARGS__)
+
+/** Ends the test as skipped, and why, printf. Only where the system cannot do what is tested. */
+#define SKIP(...) kit_skip(__VA_ARGS__)
+
+_Noreturn void kit_fail(const char *file, int line, const char *format, ...) KIT_PRINTF(3, 4);
+_Noreturn void kit_skip(const char *format, ...) KIT_PRINTF(1, 2);
+void kit_check_int(const char *file, int line, const char *a_text, const char *b_text, long long a,
+                   long long b);
+void kit_check_str(const char *file, int line, const char *a_text, const char *b_text,
+                   const char *a, const char *b);
+void kit_check_contains(const char *file, int line, const char *text_text, const char *text,
+                        const char *part);
+void kit_check_bytes(const char *file, int line, const char *a_text, const char *b_text,
+                     const void *a, const void *b, size_t size);
+
+/* ---- waiting: the only place that polls ------------------------------------------------------ */
+
+/** Milliseconds of a monotonic clock. */
+int64_t kit_now_ms(void);
+
+/** How many times slower than usual things may be here (sanitizers, valgrind); 1 without them.
+ * Deadlines given to the kit are multiplied by it. */
+int kit_slowdown(void);
+
+/** Waits until the condition holds, looking once a millisecond. @return whether it came to hold */
+bool kit_wait_until(bool (*condition)(void *argument), void *argument, int deadline_ms);
+
+#ifndef _WIN32
+
+/* ---- processes (Linux) ----------------------------------------------------------------------- */
+
+/** Waits until a process has ended (a zombie has). @return whether it did */
+bool kit_pid_gone(int pid, int deadline_ms);
+
+/** Starts a program found by path or in PATH; -1 for a descriptor gives it the null device.
+ * @param argv NULL-terminated
+ * @return the process, to be reaped by the caller; a failure to start fails the test */
+int kit_spawn(const char *const argv[], int in_fd, int out_fd, int err_fd);
+
+/**
+ * Runs a program to its end, or kills it at the deadline.
+ * @param input  for its stdin; NULL: the null device
+ * @param out    its stdout, NUL-terminated, to be freed; may be NULL
+ * @param err    its stderr, likewise
+ * @param status as from waitpid(); may be NULL
+ * @return whether it ended by itself in time
+ */
+bool kit_run(const char *const argv[], const char *input, char **out, char **err, int *status,
+             int deadline_ms);
+
+/** The living descendants of this test, adopted orphans included, zombies not.
+ * @param pids room for `max`; may be NULL with 0 @return how many there are, also above max */
+size_t kit_descendants(int *pids, size_t max);
+
+/** The test's own empty directory, also in its TMPDIR; must be empty again in the end. */
+const char *kit_temp_dir(void);
+
+#endif
+#endif
