@@ -28,6 +28,18 @@ if(WIN32)
     )
 endif()
 
+# A locale whose decimal point is a comma, for tests that must not notice. (Debian: locales)
+set(bh_locales ${PROJECT_BINARY_DIR}/locales)
+find_program(BH_LOCALEDEF localedef)
+if(BH_LOCALEDEF AND NOT WIN32 AND NOT EXISTS ${bh_locales})
+    file(MAKE_DIRECTORY ${bh_locales})
+    execute_process(
+        COMMAND ${BH_LOCALEDEF} --no-archive -i de_DE -f UTF-8 ${bh_locales}/de_DE.UTF-8
+        OUTPUT_QUIET ERROR_QUIET
+    )
+endif()
+list(APPEND BH_TEST_ENVIRONMENT LOCPATH=${bh_locales})
+
 # The value of `key: value` in the first lines of a file.
 function(bh_test_header variable file key)
     file(READ ${file} head LIMIT 2000)

@@ -12,9 +12,9 @@ readonly rules='
 include/bulkhead:      include/bulkhead
 src/core:              include/bulkhead src/core
 src/worker:            include/bulkhead src/core src/worker
-src/platform/fake:     include/bulkhead src/core src/platform/fake
-src/platform/linux:    include/bulkhead src/core src/platform/linux
-src/platform/windows:  include/bulkhead src/core src/platform/windows
+src/platform/fake:     include/bulkhead src/core src/worker src/platform/fake
+src/platform/linux:    include/bulkhead src/core src/worker src/platform/linux
+src/platform/windows:  include/bulkhead src/core src/worker src/platform/windows
 src/launcher:          src/launcher src/platform/linux
 src/host:              include/bulkhead src/host
 src/cli:               include/bulkhead src/cli

@@ -7,7 +7,8 @@ static void divide(bh_call *call, const bh_value *arguments, size_t count, void 
     int64_t a = 0, b = 0;
 
     (void)context;
-    if (count != 2 || bh_value_get_int64(&arguments[0], &a) || bh_value_get_int64(&arguments[1], &b))
+    if (count != 2 || bh_value_get_int64(&arguments[0], &a) ||
+        bh_value_get_int64(&arguments[1], &b))
         bh_call_fail(call, 1, "divide needs two integers");
     else
         bh_call_reply(call, &(bh_value){.type = BH_INT64, .as.int64 = a / b});

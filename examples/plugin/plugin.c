@@ -51,5 +51,6 @@ static const struct bh_method methods[] = {
     {NULL, NULL, NULL},
 };
 
-BH_EXPORT extern const struct bh_worker bulkhead_plugin;
-const struct bh_worker bulkhead_plugin = {sizeof(struct bh_worker), methods, init, NULL, NULL, 0};
+BH_EXPORT const struct bh_worker bulkhead_plugin = {
+    sizeof(struct bh_worker), methods, init, NULL, NULL, 0,
+};

@@ -13,11 +13,17 @@
  *     {"$error":{"code":5,"text":"…"}}     {"$map":{…}}
  *
  * Numbers without '.', 'e' and within int64 read as int64; with them, as double; an integer beyond
- * int64 reads as uint64 where it fits, else it is a range error. uint64 values within int64 are
- * written with the marker, those beyond it too. Doubles are written with '.' or 'e' so that they
- * stay doubles, and shortest that reads back the same bits. A real map with exactly one member
- * whose key starts with '$' is written inside
- * {"$map":…}, so that it cannot be taken for a marker; an unknown marker is an error.
+ * int64 reads as uint64 where it fits, else it is a range error. uint64 values are always written
+ * with the marker. Doubles are written with '.' or 'e' so that they stay doubles, and shortest that
+ * reads back the same bits. In $double, $f32 and $f64, what is no finite number is a string: "inf",
+ * "-inf", or "nan:" and the bits in hexadecimal, 16 digits for a double, 8 for a float. $f32 and
+ * $f64 take numbers of any spelling and round them; all other payloads must be as they are written:
+ * base64 has its padding, integers are in range and without leading zeros, an error has just these
+ * two members.
+ *
+ * A real map with exactly one member whose key starts with '$' is written inside {"$map":…}, so
+ * that it cannot be taken for a marker, and no other map is; an unknown marker is an error. An
+ * object with several members is a map, whatever its keys.
  */
 #ifndef BULKHEAD_JSON_H
 #define BULKHEAD_JSON_H
@@ -47,7 +53,8 @@ BH_API int bh_json_write(const bh_value *value, enum bh_json_style style, char *
  * Reads one JSON text (RFC 8259, strictly: no comments, no trailing commas, no duplicate keys, no
  * lone surrogates, nothing but white space after it) into a value that owns everything.
  * @param text   `length` bytes, need not be NUL-terminated
- * @param limits NULL for the defaults
+ * @param limits NULL for the defaults; `depth` counts values, but `count` what the text spells, a
+ * marker being the object that it is written as
  * @param problem line, column and text of what is wrong; may be NULL
  * @return BH_OK, BH_E_SYNTAX, BH_E_UTF8, BH_E_DUPLICATE, BH_E_RANGE, BH_E_DEPTH, BH_E_TOO_LARGE,
  *         BH_E_MEMORY

@@ -127,7 +127,7 @@ BH_API bh_value bh_value_view_array(const bh_value *items, size_t count);
  * `length` and `count` as for the views. Owned strings and error texts are NUL-terminated. */
 
 BH_API int bh_value_new_string(bh_value *out, const char *string, size_t length);
-/** printf into a string value. BH_E_INVALID for a format error. */
+/** printf into a string value, in the process's locale. BH_E_INVALID for a format error. */
 BH_API int bh_value_new_printf(bh_value *out, const char *format, ...) BH_PRINTF(2, 3);
 BH_API int bh_value_new_bytes(bh_value *out, const void *bytes, size_t length);
 BH_API int bh_value_new_i32(bh_value *out, const int32_t *elements, size_t count);
@@ -144,8 +144,9 @@ BH_API bh_value bh_value_map(void);
 
 /**
  * Appends *item to the array and takes it: on success *item becomes null. On failure the array and
- * *item stay as they were. Amortised constant time.
- * @return BH_OK, BH_E_TYPE (not an array that owns its table), BH_E_MEMORY
+ * *item stay as they were. *item must not be one of the array's own items. Amortised constant time.
+ * @return BH_OK, BH_E_TYPE (not an array that owns its table alone: views and what bh_wire_view()
+ *         made cannot grow), BH_E_MEMORY
  */
 BH_API int bh_array_push(bh_value *array, bh_value *item);
 
@@ -164,7 +165,8 @@ BH_API const bh_value *bh_map_get_n(const bh_value *map, const char *key, size_t
 
 /* ---- accessors: exact or BH_E_TYPE, never a guess -------------------------------------------- */
 /* Integers convert between int64 and uint64 where the number fits (else BH_E_RANGE); an int64 or
- * uint64 also reads as a double where it is exact. Nothing else converts. On failure *out is left
+ * uint64 also reads as a double where it is exact (else BH_E_RANGE). Nothing else converts. A NULL
+ * value, as bh_map_get() gives for an absent key, is BH_E_TYPE. On failure the outputs are left
  * alone. Pointers returned stay valid as long as the value does. */
 
 BH_API int bh_value_get_bool(const bh_value *value, bool *out);
@@ -184,17 +186,19 @@ BH_API int bh_value_get_array(const bh_value *value, const bh_value **items, siz
 
 /* ---- whole values ---------------------------------------------------------------------------- */
 
-/** Frees everything that the value owns and makes it null. NULL is fine. Depth-bounded: the readers
- * and bh_value_copy() refuse what is nested deeper than 256. */
+/** Frees everything that the value owns and makes it null. NULL is fine. Takes no stack, however
+ * deep the value is nested: nothing bounds what bh_array_push() and bh_map_set() nest. */
 BH_API void bh_value_deinit(bh_value *value);
 
 /** A deep copy that owns everything, views included. *out is null on failure.
- * @return BH_OK, BH_E_MEMORY, BH_E_DEPTH */
+ * @return BH_OK, BH_E_MEMORY, BH_E_DEPTH (nested deeper than 257: the array that bh_wire_view()
+ * makes around values that are nested 256 deep) */
 BH_API int bh_value_copy(bh_value *out, const bh_value *value);
 
 /**
  * Equal in type and content: doubles and floats by their bits (so that NaN equals itself and 0.0 is
  * not -0.0), maps with the same members in the same order. int64 1 and uint64 1 are not equal.
+ * Values nested deeper than bh_value_copy() allows equal nothing.
  */
 BH_API bool bh_value_equal(const bh_value *a, const bh_value *b);
 
@@ -221,8 +225,10 @@ BH_API int bh_wire_write(void *buffer, size_t size, const bh_value *values, size
  * whose size is known and checked before. The buffer must not change meanwhile or afterwards: what
  * a hostile process can still write must be copied first.
  * @param[out] array a BH_ARRAY of the values in sequence; bh_value_deinit() frees its tables only
+ *             (it owns all of them in one block, and can neither grow nor lend them out)
  * @param problem says what is wrong and at which byte offset; may be NULL
- * @return BH_OK, BH_E_SYNTAX, BH_E_UTF8, BH_E_DUPLICATE, BH_E_DEPTH, BH_E_TOO_LARGE, BH_E_MEMORY
+ * @return BH_OK, BH_E_SYNTAX, BH_E_UTF8, BH_E_DUPLICATE, BH_E_DEPTH, BH_E_TOO_LARGE, BH_E_MEMORY,
+ *         BH_E_INVALID (the buffer is not aligned)
  */
 BH_API int bh_wire_view(bh_value *array, const void *buffer, size_t size,
                         const struct bh_value_limits *limits, struct bh_problem *problem);

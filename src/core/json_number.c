@@ -8,7 +8,9 @@
  * apart from its end, where the digits are.
  *
  * A double's shortest text is found by trying 15, 16 and 17 digits until one reads back the same
- * bits; 17 always does (a float: 6 to 9). That the process rounds to nearest is assumed.
+ * bits; 17 always does (a float: 6 to 9). Fewer than 15 need no trial, since a decimal that short
+ * shows up as 15 digits with zeros at the end; but subnormal numbers have less precision and begin
+ * at one digit. That the process rounds to nearest is assumed.
  *
  * Invariants: bits are compared, never numbers, so that -0.0 stays what it is; NaNs travel through
  * memcpy() only, since loading one as a number may change it.
@@ -20,8 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No double needs more significant digits to be rounded correctly: 767 tell any two neighbours'
- * midpoint exactly, and one more stands for all the rest. */
+/* So many significant digits tell the midpoint of any two neighbouring doubles exactly; one more
+ * stands for all the rest. */
 #define DIGITS_MAX 768
 
 /* Beyond this every number is infinite or zero, even with DIGITS_MAX digits before the point. */
@@ -84,6 +86,11 @@ bool bhi_number_read_uint64(const char *text, size_t length, uint64_t *out)
 
 /* ---- bits ---- */
 
+/* The exponent's bits: all set in infinities (which have no other but the sign) and NaNs, none in
+ * zeros and subnormal numbers. */
+#define DOUBLE_EXPONENT UINT64_C(0x7ff0000000000000)
+#define FLOAT_EXPONENT UINT32_C(0x7f800000)
+
 static uint64_t bits_of(double number)
 {
     uint64_t bits;
@@ -102,12 +109,12 @@ static uint32_t bits_of_float(float number)
 
 bool bhi_number_is_finite(double number)
 {
-    return (bits_of(number) >> 52 & 0x7ff) != 0x7ff;
+    return (bits_of(number) & DOUBLE_EXPONENT) != DOUBLE_EXPONENT;
 }
 
 bool bhi_number_is_finite_float(float number)
 {
-    return (bits_of_float(number) >> 23 & 0xff) != 0xff;
+    return (bits_of_float(number) & FLOAT_EXPONENT) != FLOAT_EXPONENT;
 }
 
 /* ---- writing doubles ---- */
@@ -195,8 +202,9 @@ static size_t write_decimal(char *out, const struct decimal *decimal)
 size_t bhi_number_write_double(char *out, double number)
 {
     struct decimal decimal;
+    int least = (bits_of(number) & DOUBLE_EXPONENT) == 0 ? 1 : DBL_DIG;
 
-    for (int count = DBL_DIG; count <= DBL_DECIMAL_DIG; count++) {
+    for (int count = least; count <= DBL_DECIMAL_DIG; count++) {
         to_decimal(&decimal, number, count);
         if (bits_of(to_double(&decimal)) == bits_of(number))
             break;
@@ -207,8 +215,9 @@ size_t bhi_number_write_double(char *out, double number)
 size_t bhi_number_write_float(char *out, float number)
 {
     struct decimal decimal;
+    int least = (bits_of_float(number) & FLOAT_EXPONENT) == 0 ? 1 : FLT_DIG;
 
-    for (int count = FLT_DIG; count <= FLT_DECIMAL_DIG; count++) {
+    for (int count = least; count <= FLT_DECIMAL_DIG; count++) {
         to_decimal(&decimal, number, count);
         if (bits_of_float((float)to_double(&decimal)) == bits_of_float(number))
             break;
@@ -271,24 +280,21 @@ static bool read_special(const char *text, size_t length, uint64_t infinity, uns
            (*bits & ~sign) > infinity;
 }
 
-#define INFINITY_BITS UINT64_C(0x7ff0000000000000)
-#define INFINITY_BITS_FLOAT UINT64_C(0x7f800000)
-
 size_t bhi_number_write_special(char *out, double number)
 {
-    return write_special(out, bits_of(number), INFINITY_BITS, 16);
+    return write_special(out, bits_of(number), DOUBLE_EXPONENT, 16);
 }
 
 size_t bhi_number_write_special_float(char *out, float number)
 {
-    return write_special(out, bits_of_float(number), INFINITY_BITS_FLOAT, 8);
+    return write_special(out, bits_of_float(number), FLOAT_EXPONENT, 8);
 }
 
 bool bhi_number_read_special(const char *text, size_t length, double *out)
 {
     uint64_t bits;
 
-    if (!read_special(text, length, INFINITY_BITS, 16, &bits))
+    if (!read_special(text, length, DOUBLE_EXPONENT, 16, &bits))
         return false;
     memcpy(out, &bits, sizeof(*out));
     return true;
@@ -298,7 +304,7 @@ bool bhi_number_read_special_float(const char *text, size_t length, float *out)
 {
     uint64_t bits;
 
-    if (!read_special(text, length, INFINITY_BITS_FLOAT, 8, &bits))
+    if (!read_special(text, length, FLOAT_EXPONENT, 8, &bits))
         return false;
     uint32_t low = (uint32_t)bits;
     memcpy(out, &low, sizeof(*out));

@@ -160,6 +160,7 @@ int bh_value_new_string(bh_value *out, const char *string, size_t length)
 }
 
 /* Formats into a new string value whose length vsnprintf() has already told. */
+BH_PRINTF(3, 0)
 static int format_string(bh_value *out, size_t length, const char *format, va_list arguments)
 {
     void *text;

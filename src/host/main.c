@@ -3,9 +3,9 @@
  * bulkhead-host: a ready worker for a shared library with a table of methods.
  *
  * Model: the host is a worker program whose table comes from a file. It loads the plug-in and hands
- * everything else to bh_worker_main(): to it, and to the plug-in's init(), the command line begins with
- * the plug-in's path. The plug-in finds bh_call_reply() and its like in the library that the host is
- * linked with.
+ * everything else to bh_worker_main(): to it, and to the plug-in's init(), the command line begins
+ * with the plug-in's path. The plug-in finds bh_call_reply() and its like in the library that the
+ * host is linked with.
  */
 #include "plugin.h"
 
@@ -17,7 +17,8 @@
 static int usage(FILE *out, int status)
 {
     fputs("usage: bulkhead-host PLUGIN [ARGUMENT...]\n"
-          "Serves the methods of a shared library that exports \"" BH_PLUGIN_SYMBOL "\", in a process\n"
+          "Serves the methods of a shared library that exports \"" BH_PLUGIN_SYMBOL
+          "\", in a process\n"
           "of its own. A dispatcher starts it; from a command line, try:\n"
           "  bulkhead-host PLUGIN --methods\n"
           "Options: --help, --version\n",

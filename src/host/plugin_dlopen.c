@@ -2,9 +2,10 @@
 /*
  * Loading a plug-in with dlopen().
  *
- * Model: every symbol is resolved now and none is offered to later libraries (RTLD_NOW, RTLD_LOCAL): a
- * plug-in that lacks something fails to start, with the name of what it lacks, instead of failing its
- * first request. It is never unloaded: it may have threads, atexit hooks and signal handlers.
+ * Model: every symbol is resolved now and none is offered to later libraries (RTLD_NOW,
+ * RTLD_LOCAL): a plug-in that lacks something fails to start, with the name of what it lacks,
+ * instead of failing its first request. It is never unloaded: it may have threads, atexit hooks and
+ * signal handlers.
  */
 #include "plugin.h"
 
@@ -39,8 +40,7 @@ const struct bh_worker *bhi_plugin_load(const char *program, const char *path)
 
     if (library == NULL) {
         why = dlerror();
-        fprintf(stderr, "%s: cannot load %s: %s\n", program, path,
-                why == NULL ? "no memory" : why);
+        fprintf(stderr, "%s: cannot load %s: %s\n", program, path, why == NULL ? "no memory" : why);
         return NULL;
     }
     worker = dlsym(library, BH_PLUGIN_SYMBOL);

@@ -82,21 +82,22 @@ int bhi_table_value(const struct bh_method *methods, uint32_t count, bh_value *o
     return BH_OK;
 }
 
+/* A help line shows how the method is called, so it mostly begins with its name. */
+static bool help_has_name(const struct bh_method *method)
+{
+    return method->help != NULL && strncmp(method->help, method->name, strlen(method->name)) == 0;
+}
+
 void bhi_table_print(const struct bh_method *methods, uint32_t count, FILE *out)
 {
-    int width = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        int length = (int)strlen(methods[i].name);
-        if (length > width)
-            width = length;
-    }
     for (uint32_t i = 0; i < count; i++) {
         const struct bh_method *method = &methods[i];
 
-        if (method->help == NULL)
+        if (help_has_name(method))
+            fprintf(out, "%s\n", method->help);
+        else if (method->help == NULL)
             fprintf(out, "%s\n", method->name);
         else
-            fprintf(out, "%-*s  %s\n", width, method->name, method->help);
+            fprintf(out, "%s  %s\n", method->name, method->help);
     }
 }

@@ -128,10 +128,9 @@ int kit_main(int argc, char **argv)
     return list ? list_tests() : run_tests(argc, argv);
 }
 
-/* ---- tests in this process
- * -----------------------------------------------------------------------
- *
- * For Windows, debuggers and valgrind: a check that fails jumps out of its test. */
+/* ---- tests in this process ------------------------------------------------------------------- */
+
+/* For Windows, debuggers and valgrind: a check that fails jumps out of its test. */
 
 static jmp_buf leave_test;
 static _Thread_local bool is_test_thread;

@@ -34,7 +34,7 @@
 #define LIVES 2
 #endif
 #ifndef RINGS
-#define RINGS 2 /* bells for nothing, in all */
+#define RINGS 1 /* bells for nothing, in all */
 #endif
 #define REQUESTS 2
 #define SERIALS (REQUESTS + LIVES + 1) /* one for each attempt, from 1; 0 is none */
@@ -134,7 +134,9 @@ again:
         serial = request_serial;
         bell = request_bell;
 #else
+#ifndef MUTANT_spin_on_old_bell
         bell = request_bell;
+#endif
         serial = request_serial;
 #endif
         if
@@ -151,7 +153,8 @@ again:
             d_step {
                 assert(!written_off[serial]);
                 assert(!ran);
-                ran = true
+                ran = true;
+                bell = 0
             };
             if
             :: true /* the handler returns */
@@ -278,6 +281,7 @@ progress_woken_for_nothing:
         skip;
 awake:
         atomic {
+            bell = 0;
             caller_on_bell = false;
             caller_on_stop = false;
             caller_woken = false
@@ -400,7 +404,7 @@ watch:
 #endif
                 lease = CLAIMED;
                 outcomes[request_of[lease_serial]]++ /* deadline, or cancelled */
-            :: else -> due = 0; goto watch
+            :: else -> overdue[due] = false; due = 0; goto watch
             fi
         };
         cancel = due;
@@ -418,7 +422,9 @@ watch:
                     assert(lease_serial == due);
                     process_ends()
                 };
+#ifndef MUTANT_released_while_claimed
                 gone && back
+#endif
             fi
         fi;
         forget(due);
@@ -469,6 +475,8 @@ inline next_life()
         stop = false;
         gone = false;
         ended = false;
+        written_off[lease_serial] = false;
+        lease_serial = 0;
         alive = true;
         lives++
     };

@@ -220,7 +220,7 @@ TEST(a_key_twice_among_many_is_found_in_time)
     CHECK_INT(read_limited(&value, text, length, NULL, NULL), BH_OK);
     CHECK_INT(value.length, count);
     bh_value_deinit(&value);
-    memcpy(text + length - 10, text + 1, 8); /* the last key becomes the first one */
+    memcpy(text + length - 11, text + 1, 8); /* the last key becomes the first one */
     CHECK_INT(read_limited(&value, text, length, NULL, &problem), BH_E_DUPLICATE);
     CHECK_INT(problem.column, length - 10);
     CHECK_CONTAINS(problem.text, "\"000000\"");
@@ -251,33 +251,29 @@ TEST(doubles_are_written_shortest_and_stay_doubles)
         "1.5",
         "-123.456",
         "0.0001",
-        "1e-5",
-        "1.5e-5",
+        "0.00001",
+        "1e-6",
+        "1.5e-6",
         "123456789.0",
+        "10000000000000000.0",
         "1e17",
-        "12345678901234567.0",
-        "1.2345678901234567e17",
+        "1.2345678901234566e17",
         "1e21",
         "1e22",
         "1e23",
         "5e-324",
+        "1.5e-323",
+        "2.225073858507201e-308",
         "2.2250738585072014e-308",
         "1.7976931348623157e308",
-        "9007199254740993.0",
         "0.30000000000000004",
         "1e100",
+        "12345678901234568.0",
     };
 
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        const char *again = texts[i];
-        if (strcmp(again, "1e17") == 0)
-            again = "1e17";
-        if (strcmp(again, "12345678901234567.0") == 0)
-            again = "12345678901234568.0"; /* the nearest double */
-        if (strcmp(again, "9007199254740993.0") == 0)
-            again = "9007199254740992.0";
-        expect_again(texts[i], BH_JSON_COMPACT, again);
-    }
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        expect_same(texts[i]);
+    expect_again("9007199254740993.0", BH_JSON_COMPACT, "9007199254740992.0");
     expect_again("1E2", BH_JSON_COMPACT, "100.0");
     expect_again("1e-400", BH_JSON_COMPACT, "0.0");
     expect_again("-1e-99999999999999999999", BH_JSON_COMPACT, "-0.0");

@@ -184,6 +184,8 @@ void bhl_unqueue(bhp_worker *worker);
 int bhl_birth_init(struct bhl_birth *birth, const struct bh_pool_options *options,
                    struct bh_problem *problem);
 void bhl_birth_deinit(struct bhl_birth *birth);
+/** A memory file with these bytes, sealed against every change. @return -1 and errno on failure */
+int bhl_sealed_copy(const char *name, const void *bytes, size_t size, bool executable);
 /** Starts a launcher. @param socket, pidfd of the launcher, to be closed by the caller */
 int bhl_birth_launch(const struct bhl_birth *birth, int *socket, int *pidfd,
                      struct bh_problem *problem);
@@ -207,9 +209,9 @@ bool bhl_link_send(bhp_nursery *nursery, const struct bhl_launch *message, const
 
 /** Makes both halves and maps them. @param fds the memory files for the worker: request, reply */
 int bhl_halves_make(bhp_worker *worker, int fds[2], struct bh_problem *problem);
-/** Maps `bytes` of a memory file, shared, not inherited by forked children, and populates it.
- * @return whether; else errno */
-bool bhl_map(struct bhl_mapping *map, int fd, size_t bytes, bool writable);
+/** Makes a memory file, reserves its pages, maps it and seals it for good: one that we write so that
+ * nobody else can, one that we read so that it keeps its size. @return its descriptor, or -1 and errno */
+int bhl_memory_make(const char *name, size_t bytes, bool writable, struct bhl_mapping *map);
 void bhl_unmap(struct bhl_mapping *map);
 
 /** What the launcher and the pidfd tell about a worker. */

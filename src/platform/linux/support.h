@@ -19,12 +19,11 @@ struct bh_problem;
 
 /** What vfork-like children run: no instrumentation may touch the memory they share. */
 #if defined(__clang__)
-#define BHL_BARE                                                                                   \
-    __attribute__((noinline, no_sanitize("address", "thread", "undefined", "memory")))
+#define BHL_BARE __attribute__((noinline, no_sanitize("address", "thread", "undefined")))
 #else
 #define BHL_BARE                                                                                   \
     __attribute__((noinline, no_sanitize("address"), no_sanitize("thread"),                        \
-                   no_sanitize("undefined"), optimize("no-stack-protector")))
+                   no_sanitize("undefined")))
 #endif
 
 /** Nanoseconds. */

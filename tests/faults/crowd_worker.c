@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker of the fault tests. It does as the request says:
+ *   answer(n, mode) -> 3n + 1, where mode is one of
+ *     "reply"      nothing else
+ *     "crash"      a null pointer instead of the reply
+ *     "crash idle" the reply, then a null pointer between the requests
+ *     "kill idle"  the reply, then SIGKILL between the requests
+ *   hang()         ignores SIGTERM and never returns; so does a grandchild in a session of its own
+ *   pid()          the process's number
+ * With --start-crash N, one start in N crashes, chosen by the worker's cookie.
+ */
+#include <bulkhead/worker.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum after { NOTHING, CRASH, KILL };
+static enum after after;
+
+static void crash(void)
+{
+    *(volatile int *)0 = 1;
+}
+
+static bool is(const bh_value *value, const char *text)
+{
+    const char *string;
+    size_t length;
+
+    return bh_value_get_string(value, &string, &length) == BH_OK && length == strlen(text) &&
+           memcmp(string, text, length) == 0;
+}
+
+static void answer(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    int64_t n;
+    bh_value reply;
+
+    (void)context;
+    if (count != 2 || bh_value_get_int64(&arguments[0], &n)) {
+        bh_call_fail(call, 1, "answer(n, mode) got %zu arguments", count);
+        return;
+    }
+    if (is(&arguments[1], "crash"))
+        crash();
+    if (is(&arguments[1], "crash idle"))
+        after = CRASH;
+    if (is(&arguments[1], "kill idle"))
+        after = KILL;
+    reply = bh_value_int64(3 * n + 1);
+    bh_call_reply(call, &reply);
+}
+
+static void hang(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    (void)call, (void)arguments, (void)count, (void)context;
+    signal(SIGTERM, SIG_IGN);
+    if (fork() == 0)
+        setsid();
+    for (;;)
+        pause();
+}
+
+static void get_pid(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    bh_value reply = bh_value_int64(getpid());
+
+    (void)arguments, (void)count, (void)context;
+    bh_call_reply(call, &reply);
+}
+
+static void idle(void *context)
+{
+    (void)context;
+    if (after == CRASH)
+        crash();
+    if (after == KILL)
+        kill(getpid(), SIGKILL);
+}
+
+static int init(int argc, char **argv, void **context)
+{
+    const char *cookie = getenv("BULKHEAD_COOKIE");
+
+    (void)context;
+    if (argc == 3 && strcmp(argv[1], "--start-crash") == 0 && cookie &&
+        atoll(cookie) % atoll(argv[2]) == atoll(argv[2]) - 1)
+        crash();
+    return 0;
+}
+
+static const struct bh_method methods[] = {
+    {"answer", answer, NULL},
+    {"hang", hang, NULL},
+    {"pid", get_pid, NULL},
+    {NULL, NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+    struct bh_worker worker = BH_WORKER_INIT;
+
+    worker.methods = methods;
+    worker.init = init;
+    worker.idle = idle;
+    return bh_worker_main(argc, argv, &worker);
+}
