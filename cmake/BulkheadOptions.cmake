@@ -32,7 +32,6 @@ add_compile_options(
     -Wmissing-prototypes
     -Wold-style-definition
     -Wpointer-arith
-    -Wredundant-decls
     -Wshadow
     -Wstrict-prototypes
     -Wundef

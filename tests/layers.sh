@@ -20,8 +20,6 @@ src/host:              include/bulkhead src/host
 src/cli:               include/bulkhead src/cli
 src/server:            include/bulkhead src/server
 tests/kit:             tests/kit
-tests/integration:     include/bulkhead tests/kit tests/integration
-tests/faults:          include/bulkhead tests/kit tests/faults
 examples:              include/bulkhead examples
 bench:                 include/bulkhead bench
 '

@@ -84,7 +84,6 @@ int bh_call_fail(bh_call *call, int32_t code, const char *format, ...)
     char text[3 * TEXT_MAX];
     va_list arguments;
     int length;
-    bool whole;
 
     if (call->answered || bhi_channel_forked())
         return BH_E_STATE;
@@ -93,10 +92,8 @@ int bh_call_fail(bh_call *call, int32_t code, const char *format, ...)
     va_end(arguments);
     if (length < 0) /* a %ls that cannot be written: better its format than nothing */
         length = snprintf(raw, sizeof raw, "%s", format);
-    whole = length <= TEXT_MAX;
-    if (!whole)
-        length = TEXT_MAX;
-    bhi_channel_fail(code, text, sanitize(text, raw, (size_t)length, whole));
+    /* It ends at the first NUL: a %c can have put one in its midst. */
+    bhi_channel_fail(code, text, sanitize(text, raw, strlen(raw), length <= TEXT_MAX));
     call->answered = true;
     return BH_OK;
 }

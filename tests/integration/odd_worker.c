@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker whose handlers do what real libraries do to the process they live in: fork, replace signal
- * handlers, handle their own faults, answer twice. worker_test.c calls it.
+ * A worker whose handlers do what real libraries do to the process they live in: fork, replace
+ * signal handlers, handle their own faults, answer twice. worker_test.c calls it.
  *
  * Its first argument, if any, says what is odd about the worker itself.
  */
@@ -77,6 +77,12 @@ static void long_fail(bh_call *call, args arguments, size_t count, void *context
     memcpy(text, "a\xff\xe2\x82z", 5);
     memcpy(text + 4095 - 2 * 3 - 1, "\xe2\x82\xac", 3); /* straddles the cut, once grown */
     bh_call_fail(call, -7, "%s", text);
+}
+
+static void nul_fail(bh_call *call, args arguments, size_t count, void *context)
+{
+    (void)arguments, (void)count, (void)context;
+    bh_call_fail(call, 1, "before%cafter", 0);
 }
 
 static void who(bh_call *call, args arguments, size_t count, void *context)
@@ -254,9 +260,9 @@ UNCHECKED static void big_frame(bh_call *call, args arguments, size_t count, voi
 {
     volatile char room[16 << 20];
 
-    (void)call, (void)arguments, (void)count, (void)context;
-    room[0] = 1;
-    (void)room[0];
+    (void)call, (void)arguments, (void)context;
+    room[count] = 1; /* 0, but a compiler does not know that */
+    (void)room[count];
 }
 
 static void *enter_and_leave(void *count)
@@ -341,6 +347,7 @@ static const struct bh_method methods[] = {
     {"twice", twice, NULL},
     {"bad-reply", bad_reply, NULL},
     {"long-fail", long_fail, NULL},
+    {"nul-fail", nul_fail, NULL},
     {"who", who, "says who it is"},
     {"print", print, NULL},
     {"fork-exit", fork_exit, NULL},
@@ -367,7 +374,7 @@ static const struct bh_method garbled[] = {{"\xff", silent, NULL}, {0}};
 static int init(int argc, char **argv, void **context)
 {
     *context = argv[argc]; /* NULL */
-    *context = argc > 1 ? argv[1] : (char *)(uintptr_t)"nobody";
+    *context = argc > 1 ? argv[1] : (char *)(uintptr_t) "nobody";
     if (argc > 2)
         return atoi(argv[2]);
     if (strcmp(*context, "fault") == 0)

@@ -193,8 +193,9 @@ again:
         fi;
         atomic {
             if
+            :: request_bell != bell -> goto again
             :: request_bell == bell -> worker_sleeps = true
-            :: true -> goto progress_woken_for_nothing
+            :: request_bell == bell -> goto progress_woken_for_nothing
             fi
         };
         !worker_sleeps;
@@ -263,8 +264,9 @@ inline lane_call()
         /* futex_waitv */
         atomic {
             if
+            :: reply_bell != bell -> goto awake
             :: reply_bell == bell -> caller_on_bell = true
-            :: true -> goto progress_woken_for_nothing
+            :: reply_bell == bell -> goto progress_woken_for_nothing
             fi
         };
 #ifndef MUTANT_waits_on_bell_only
@@ -427,11 +429,11 @@ watch:
 #endif
             fi
         fi;
-        forget(due);
-        due = 0;
 #ifndef MUTANT_released_while_claimed
-        lease = VACANT
+        forget(due);
+        lease = VACANT;
 #endif
+        due = 0
     :: closing -> break
     od
 }

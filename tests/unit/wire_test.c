@@ -469,9 +469,19 @@ TEST(the_writer_never_passes_the_end_of_the_buffer)
     }
 }
 
+TEST(a_bool_is_one_byte_of_its_union)
+{
+    bh_value value = {.type = BH_BOOL, .as.uint64 = UINT64_MAX};
+    uint64_t buffer[2];
+
+    value.as.boolean = true;
+    CHECK_INT(bh_wire_write(buffer, sizeof(buffer), &value, 1), BH_OK);
+    CHECK_INT(buffer[1], 1);
+}
+
 TEST(the_writer_survives_a_value_that_contains_itself)
 {
-    static uint64_t buffer[4096];
+    static uint64_t buffer[1 << 21]; /* enough for one header a level to run out of stack */
     bh_value items[1] = {bh_value_null()};
     size_t size;
 

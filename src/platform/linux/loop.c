@@ -148,8 +148,7 @@ static bool dispatch(bhp_nursery *nursery, const struct epoll_event *event)
         bhl_link_read(nursery);
         break;
     case BHL_SOURCE_LAUNCHER:
-        bhl_link_read(nursery); /* its last words */
-        bhl_launcher_lose(nursery, "it ended");
+        bhl_launcher_ended(nursery);
         break;
     case BHL_SOURCE_CONTROL:
         bhl_hello_read(source->worker);

@@ -195,8 +195,10 @@ int bhl_spec_write(int *fd, const struct bh_pool_options *options, const char *p
 
 /** Starts the launcher; a greeting is still to come. */
 int bhl_launcher_start(bhp_nursery *nursery, struct bh_problem *problem);
-/** Reads what the launcher has to say; bounded. */
-void bhl_link_read(bhp_nursery *nursery);
+/** Reads what the launcher has to say; bounded. @return whether that was all for now */
+bool bhl_link_read(bhp_nursery *nursery);
+/** Its pidfd fired: reads its last words, then it is lost. */
+void bhl_launcher_ended(bhp_nursery *nursery);
 /** The launcher is of no use any more: ends it and all workers, and plans the next. */
 void bhl_launcher_lose(bhp_nursery *nursery, const char *why);
 /** Does what is due: a new launcher, or giving up one that does not answer. @return when to come again */

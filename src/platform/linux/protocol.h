@@ -78,7 +78,9 @@ struct bhl_request_half {
     uint32_t method;          /* index into the worker's table */
     uint32_t transient;       /* 1: unmap the segment after this request */
     uint64_t length;          /* bytes of arguments in wire form: a sequence of values */
-    uint64_t segment;         /* 0: they are in this half's data; else the id of a blob segment */
+    uint64_t segment;         /* 0: they are in this half's data; else the id of a blob segment: the one
+                                 of an earlier request, or one that came by control since. The worker
+                                 keeps only the last that a request named, unless it was transient */
     uint64_t segment_bytes;   /* size of that segment */
 };
 
@@ -158,7 +160,8 @@ enum bhl_launch_type {
     BHL_LAUNCH_STARTED = 3,     /* launcher, with the worker's pidfd: `pid` */
     BHL_LAUNCH_NOT_STARTED = 4, /* launcher: `value` is errno, `step` what failed */
     BHL_LAUNCH_EXITED = 5,      /* launcher: `value` is the wait status */
-    BHL_LAUNCH_CLOSE = 6        /* dispatcher: kill everything and exit */
+    BHL_LAUNCH_CLOSE = 6,       /* dispatcher: kill everything and exit */
+    BHL_LAUNCH_KILL = 7         /* dispatcher: kill this worker, of which it has no pidfd */
 };
 struct bhl_launch {
     uint32_t magic;
@@ -169,10 +172,11 @@ struct bhl_launch {
     int64_t pid;
     uint64_t user_us;
     uint64_t system_us;
+    uint64_t peak_rss_bytes; /* EXITED: of all its memory, shared included */
     uint32_t oom;      /* EXITED: the cgroup's oom_kill counter went up */
     uint32_t reserved;
     char step[128];    /* NOT_STARTED: "exec /path", "chdir …", cut to fit; else empty */
 };
-_Static_assert(sizeof(struct bhl_launch) == 184, "no padding: all of it is sent");
+_Static_assert(sizeof(struct bhl_launch) == 192, "no padding: all of it is sent");
 
 #endif

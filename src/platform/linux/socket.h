@@ -21,7 +21,8 @@
 /** What came out of a socket. The descriptors belong to the caller. */
 struct bhl_mail {
     ssize_t bytes; /* -1: see errno; 0: the other end is closed (or sent nothing, which nobody does) */
-    bool cut;      /* the message was longer, or had more descriptors */
+    bool cut;      /* the message was longer than asked for */
+    bool fds_cut;  /* it had more descriptors than there was room for, here or in the process */
     size_t fd_count;
     int fds[BHL_FDS_MAX];
 };
@@ -105,7 +106,8 @@ static inline void bhl_receive(int socket, void *message, size_t size, struct bh
     } while (mail->bytes < 0 && errno == EINTR);
     if (mail->bytes < 0)
         return;
-    mail->cut = (in.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    mail->cut = (in.msg_flags & MSG_TRUNC) != 0;
+    mail->fds_cut = (in.msg_flags & MSG_CTRUNC) != 0;
     bhl_collect(&in, mail);
 }
 

@@ -23,8 +23,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-extern char **environ;
-
 struct writer {
     char *bytes;
     size_t length;

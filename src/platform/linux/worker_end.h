@@ -37,6 +37,8 @@ struct bhl_worker_end {
 };
 extern struct bhl_worker_end bhl_worker_end;
 
+/* ---- worker_attach.c ------------------------------------------------------------------------- */
+
 /** Ends the process: text to stderr, the exiting mark (it does leave on purpose), status 70. */
 _Noreturn void bhl_worker_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -47,12 +49,20 @@ bool bhl_worker_control_ours(void);
  */
 int bhl_worker_send(const struct bhl_control *message, int fd);
 
+/** Has the kernel kill the worker with its launcher. A change of credentials undoes it.
+ * @return whether the launcher still is the parent */
+bool bhl_worker_bind(pid_t launcher);
+
 /* ---- worker_segment.c ------------------------------------------------------------------------ */
 
-/** Maps the segment that a request names, or finds it still mapped. A dispatcher that never sent it
- * ends the process. @return its memory, or NULL when there is no memory to map it */
-const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes);
-/** Unmaps the segment that bhl_worker_segment_map() returned last. */
+/**
+ * Maps the segment that a request names, or finds it still mapped. A dispatcher that never sent it
+ * ends the process.
+ * @param once it is for this request alone: bhl_worker_segment_drop() follows
+ * @return its memory, or NULL when there is no memory to map it
+ */
+const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes, bool once);
+/** Unmaps the segment that was for one request alone, if there is one. */
 void bhl_worker_segment_drop(void);
 /** Puts a value of `size` bytes in wire form into a new segment and sends it under the serial. */
 int bhl_worker_segment_send(uint64_t serial, const bh_value *value, size_t size,

@@ -3,13 +3,14 @@
  * Blob segments, the worker's side: arguments and replies that do not fit into the halves.
  *
  * Model: a request's segment came by the control socket before the request was published, so it is
- * in the socket's queue when it is wanted, and it stays mapped until another one is wanted or the
- * request said that it is transient. A reply's segment is a fresh memory file for each reply:
- * written, sealed and sent before the reply is committed, then forgotten.
+ * in the socket's queue when it is wanted. There is room for two: one that is kept until another
+ * takes its place, and a transient one beside it, for a single request. A reply's segment is a
+ * fresh memory file for each reply: written, sealed and sent before the reply is committed, then
+ * forgotten.
  *
- * Invariants: at most one request segment is mapped. No descriptor outlives the call that got it.
- * Pages of a reply are populated before they are written, so that lack of memory is an error code
- * and never a SIGBUS.
+ * Invariants: no descriptor outlives its mapping's making; but one that could not be mapped for
+ * lack of memory is kept, since it does not come again. Pages of a reply are populated before they
+ * are written, so that lack of memory is an error code and never a SIGBUS.
  */
 #include "worker_end.h"
 
@@ -32,12 +33,15 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-/* The mapped request segment. */
-static struct {
+/* A request's segment. */
+struct segment {
     uint64_t id; /* 0: none */
     uint64_t bytes;
-    const void *memory;
-} cached;
+    void *memory; /* NULL: it could not be mapped, and `fd` is open */
+    int fd;
+};
+static struct segment kept;
+static struct segment transient;
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -86,49 +90,75 @@ static int receive(struct bhl_control *message)
     return fd;
 }
 
-/* Finds the segment's descriptor in the queue. What else is there belongs to requests that never
- * came. */
-static int find_segment(uint64_t id, uint64_t bytes)
+static void drop(struct segment *segment)
+{
+    if (segment->id == 0)
+        return;
+    if (segment->memory != NULL)
+        munmap(segment->memory, segment->bytes);
+    else
+        close(segment->fd);
+    segment->id = 0;
+}
+
+/* Maps what has a descriptor and no memory yet. */
+static const void *map(struct segment *segment)
+{
+    void *memory;
+
+    if (segment->memory != NULL)
+        return segment->memory;
+    memory = mmap(NULL, segment->bytes, PROT_READ, MAP_SHARED, segment->fd, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    close(segment->fd);
+    segment->memory = memory;
+    return memory;
+}
+
+static void adopt(struct segment *segment, const struct bhl_control *message, int fd)
+{
+    struct stat status;
+
+    if (message->id == 0 || message->bytes == 0 || fstat(fd, &status) != 0 ||
+        (uint64_t)status.st_size != message->bytes)
+        bhl_worker_die("segment %" PRIu64 " is not of %" PRIu64 " bytes", message->id,
+                       message->bytes);
+    drop(segment);
+    *segment = (struct segment){.id = message->id, .bytes = message->bytes, .fd = fd};
+}
+
+/* Takes messages until the segment has come. One that comes before it belongs to a request that was
+ * never sent; it may still be wanted, later. */
+static void await(struct segment *segment, uint64_t id)
 {
     struct bhl_control message;
-    struct stat status;
-    int fd;
 
     if (!bhl_worker_control_ours())
         bhl_worker_die("the control socket was closed in this process");
-    while ((fd = receive(&message)) >= 0 && message.id != id)
-        close(fd);
-    if (fd < 0)
-        bhl_worker_die("segment %" PRIu64 " did not come", id);
-    if (message.bytes != bytes || fstat(fd, &status) != 0 || (uint64_t)status.st_size != bytes)
-        bhl_worker_die("segment %" PRIu64 " is not of %" PRIu64 " bytes", id, bytes);
-    return fd;
+    while (segment->id != id) {
+        int fd = receive(&message);
+
+        if (fd < 0)
+            bhl_worker_die("segment %" PRIu64 " did not come", id);
+        adopt(message.id == id ? segment : &kept, &message, fd);
+    }
 }
 
-const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes)
+const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes, bool once)
 {
-    void *memory;
-    int fd;
+    struct segment *segment = once ? &transient : &kept;
 
-    if (cached.id == id && cached.bytes == bytes)
-        return cached.memory;
-    bhl_worker_segment_drop();
-    fd = find_segment(id, bytes);
-    memory = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    close(fd);
-    if (memory == MAP_FAILED)
-        return NULL;
-    cached.id = id;
-    cached.bytes = bytes;
-    cached.memory = memory;
-    return memory;
+    if (segment->id != id)
+        await(segment, id);
+    if (segment->bytes != bytes)
+        bhl_worker_die("segment %" PRIu64 " is not of %" PRIu64 " bytes", id, bytes);
+    return map(segment);
 }
 
 void bhl_worker_segment_drop(void)
 {
-    if (cached.id != 0)
-        munmap((void *)(uintptr_t)cached.memory, cached.bytes);
-    cached.id = 0;
+    drop(&transient);
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */
@@ -156,6 +186,16 @@ static int make_file(size_t size, struct bh_problem *problem)
     return fd;
 }
 
+static bool populate(void *memory, size_t size)
+{
+    int error;
+
+    do
+        error = madvise(memory, size, MADV_POPULATE_WRITE);
+    while (error != 0 && errno == EINTR);
+    return error == 0;
+}
+
 /* Fills the file, whose pages it makes sure of first. */
 static int fill_file(int fd, const bh_value *value, size_t size, struct bh_problem *problem)
 {
@@ -167,7 +207,7 @@ static int fill_file(int fd, const bh_value *value, size_t size, struct bh_probl
     if (memory == MAP_FAILED)
         return bhi_problem_set(problem, BH_E_MEMORY, errno, "no memory for a reply of %zu bytes",
                                size);
-    if (madvise(memory, size, MADV_POPULATE_WRITE) != 0)
+    if (!populate(memory, size))
         error = bhi_problem_set(problem, BH_E_MEMORY, errno, "no memory for a reply of %zu bytes",
                                 size);
     else

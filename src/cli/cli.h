@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file cli.h
+ * What the files of the `bulkhead` program share. The program stands on the public API alone.
+ */
+#ifndef BULKHEAD_CLI_H
+#define BULKHEAD_CLI_H
+
+#include <bulkhead/bulkhead.h>
+
+#include <stdio.h>
+
+/** Exit statuses; `bulkhead help` lists them. A signal's is CLI_SIGNAL plus its number. */
+enum cli_status {
+    CLI_OK = 0,
+    CLI_FAILED = 1, /* the handler said so */
+    CLI_USAGE = 2,
+    CLI_DIED = 3,
+    CLI_DEADLINE = 4,
+    CLI_REFUSED = 5,
+    CLI_OUTPUT = 6, /* stdout cannot be written */
+    CLI_SIGNAL = 128
+};
+
+/** A subcommand. Which options it takes: its bit in cli_option.commands. */
+struct cli_command {
+    const char *name;
+    const char *synopsis; /* what follows the name in a usage line */
+    const char *summary;  /* one line for the list of commands */
+    const char *about;    /* paragraphs for its own help, already wrapped */
+    unsigned bit;
+    int (*run)(const struct cli_command *command, int argc, char **argv);
+};
+
+enum { CLI_CALL = 1, CLI_METHODS = 2 };
+
+/** All subcommands; ends with an entry without a name. */
+extern const struct cli_command cli_commands[];
+
+int cli_call(const struct cli_command *command, int argc, char **argv);
+int cli_methods(const struct cli_command *command, int argc, char **argv);
+int cli_help(const struct cli_command *command, int argc, char **argv);
+
+/** The help of the program and of one command, on stdout. @return CLI_OK */
+int cli_help_program(void);
+int cli_help_command(const struct cli_command *command);
+
+/* ---- out.c: everything that is printed ----------------------------------------------------------
+ */
+
+/** Before anything else: makes sure that descriptors 0, 1 and 2 are taken, so that no file of ours
+ * can be mistaken for them. A closed stdout becomes one that cannot be written. */
+void cli_out_init(void);
+
+/** One line on stderr, "bulkhead: …". Control characters in it are made visible. */
+void cli_complain(const char *format, ...) BH_PRINTF(1, 2);
+
+/** A usage error: one line on stderr that names the command. @return CLI_USAGE */
+int cli_usage(const struct cli_command *command, const char *format, ...) BH_PRINTF(2, 3);
+
+/** Writes to stdout. */
+void cli_write(const void *bytes, size_t length);
+void cli_print(const char *format, ...) BH_PRINTF(1, 2);
+/** Writes text of a worker to a stream, control characters but tab made visible. */
+void cli_clean(FILE *out, const char *text, size_t length);
+/** Writes a value as JSON and a newline: pretty on a terminal unless `one_line`. @return false, and
+ * it has complained, when the value has no JSON */
+bool cli_write_json(const bh_value *value, bool one_line);
+/** The status to leave with: `status`, or CLI_OUTPUT, with a complaint, if stdout was not written.
+ */
+int cli_finish(int status);
+
+/** Text that turns bold, or "", as stdout is a terminal and NO_COLOR is not set. */
+const char *cli_bold(void);
+const char *cli_plain(void);
+
+/** No memory for ourselves: says so and ends the program. */
+_Noreturn void cli_no_memory(void);
+
+/* ---- options.c: the command line ----------------------------------------------------------------
+ */
+
+/** A NULL-terminated list of texts that belong to others. */
+struct cli_list {
+    const char **items;
+    size_t count;
+};
+void cli_list_add(struct cli_list *list, const char *text);
+
+enum { CLI_RLIMITS = 8 };
+
+/** What a command line says. */
+struct cli_settings {
+    struct bh_pool_options pool; /* complete after cli_settings_worker() */
+    const char *worker;
+    const char *plugin;
+    struct cli_list worker_arguments;
+    struct cli_list environment;
+    struct bh_rlimit rlimits[CLI_RLIMITS];
+    char *host; /* path of bulkhead-host, owned */
+    uint32_t retries;
+    bool json;
+    bool raw;
+    bool verbose;
+    bool help;
+    int rest;     /* index of the first argument that is no option */
+    bool literal; /* … and a lone -- stood before it */
+};
+
+/** An option of the program's own; the pool's numeric ones come from bh_pool_option_info(). */
+struct cli_option {
+    const char *name;
+    const char *value; /* placeholder of its value; NULL: it takes none */
+    const char *help;
+    unsigned commands; /* bits of the commands that take it */
+    /** @return NULL, or what is wrong with the value, static or in problem->text */
+    const char *(*set)(struct cli_settings *settings, const char *value,
+                       struct bh_problem *problem);
+};
+
+/** A titled group of options, for the help. */
+struct cli_group {
+    const char *title;
+    const struct cli_option
+        *options; /* ends with an entry without a name; NULL: the numeric ones */
+};
+extern const struct cli_group cli_groups[]; /* ends with an entry without a title */
+
+/** Fills in the defaults and reads options until the first other argument.
+ * @return CLI_OK or, after a complaint, CLI_USAGE */
+int cli_settings_read(struct cli_settings *settings, const struct cli_command *command, int argc,
+                      char **argv);
+/** Makes worker or plug-in and the rest into settings->pool. @return as above */
+int cli_settings_worker(struct cli_settings *settings, const struct cli_command *command);
+void cli_settings_deinit(struct cli_settings *settings);
+
+/** The default of a numeric option for these commands, in the unit of its name. */
+uint64_t cli_option_initial(const struct bh_option_info *info);
+
+/** The text in `names` (`count` of them) that `text` was probably meant to be, or NULL. */
+const char *cli_suggest(const char *text, const char *const *names, size_t count);
+
+/** Where bulkhead-host is: beside this program, in libexec, or in PATH. Owned. */
+char *cli_host_path(void);
+
+/* ---- arguments.c --------------------------------------------------------------------------------
+ */
+
+/** Makes the values of a call from the rest of the command line. @param[out] values an array, to be
+ * freed with bh_value_deinit(). @return CLI_OK or, after a complaint, CLI_USAGE */
+int cli_arguments(const struct cli_command *command, const struct cli_settings *settings, int argc,
+                  char **argv, bh_value *values);
+
+/* ---- interrupt.c --------------------------------------------------------------------------------
+ */
+
+/** From now on SIGINT, SIGTERM and SIGHUP call act(context), once, on a thread of their own; the
+ * second ends the program at once. */
+void cli_interrupt_begin(void (*act)(void *context), void *context);
+/** The signals work as before. @return the signal that came, or 0 */
+int cli_interrupt_end(void);
+
+/* ---- deaths.c -----------------------------------------------------------------------------------
+ */
+
+struct cli_deaths;
+/** Collects the deaths that the pool's event sink tells of. */
+struct cli_deaths *cli_deaths_new(struct bh_pool_options *options);
+/** After bh_pool_close(): adds {"deaths":[…]} to the map when there are any but that of worker
+ * `cookie`. */
+void cli_deaths_add(struct cli_deaths *deaths, uint64_t cookie, bh_value *map);
+/** The last one, or NULL. */
+const struct bh_death *cli_deaths_last(const struct cli_deaths *deaths);
+void cli_deaths_free(struct cli_deaths *deaths);
+
+/* ---- report.c -----------------------------------------------------------------------------------
+ */
+
+/** The exit status for a result. */
+int cli_report_status(const struct bh_result *result, int signal);
+/** One line on stderr: how the request ended and what to do next. Nothing if it was replied. */
+void cli_report(const char *method, const struct cli_settings *settings,
+                const struct bh_result *result, int signal);
+/** The tail of a dead worker's output, indented, on stderr. */
+void cli_report_output(const struct bh_death *death);
+
+#endif

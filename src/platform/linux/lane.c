@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request to one worker, on the caller's own thread.
+ *
+ * Model: protocol.h has the wake-up protocol; this is its left column. The caller places its arguments,
+ * publishes the serial, rings, and sleeps on two words at once: the worker's bell, which the worker can
+ * ring for no reason but not silence, and the private stop word, which the worker cannot touch and which
+ * the supervisor sets when the worker has ended.
+ *
+ * Invariants: a reply is read only after `committed` said its serial, and only if it did not say so
+ * before the request was published. A worker that rings without end costs its caller a hundred
+ * look-ups a second, no more. Stop is always followed by one more look: a reply that was committed
+ * before the end is found.
+ */
+#include "lane.h"
+
+#include "core/alloc.h"
+#include "core/problem.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Rings without a reply that are answered at once; after them the caller looks ever more rarely. */
+#define SPURIOUS_FREE 16
+#define PAUSE_FIRST INT64_C(50000)
+#define PAUSE_MOST INT64_C(10000000)
+
+/** See lane.h. */
+enum bhp_lane_end bhl_lane_say(struct bhp_reply *reply, enum bhp_lane_end end, const char *format,
+                               ...)
+{
+    struct bh_problem text;
+    va_list arguments;
+
+    va_start(arguments, format);
+    bhi_problem_setv(&text, BH_E_SYNTAX, 0, format, arguments);
+    va_end(arguments);
+    size_t size = strlen(text.text) + 1;
+    reply->text = bhi_alloc(size); /* without memory the end must speak for itself */
+    if (reply->text != NULL)
+        memcpy(reply->text, text.text, size);
+    return end;
+}
+
+/* ---- waiting ---- */
+
+static bool committed(const bhp_worker *worker, uint64_t serial)
+{
+    /* Pairs with the worker's release store: what it wrote before is the reply. */
+    return atomic_load_explicit(&bhl_reply(worker)->committed, memory_order_acquire) == serial;
+}
+
+/* Sleeps while the bell is unchanged and nobody stops. @return whether the system agreed to sleep */
+static bool sleep_on_both(const _Atomic uint32_t *bell, uint32_t rung, bhp_word *stop)
+{
+    struct futex_waitv words[2] = {
+        {.val = rung, .uaddr = (uintptr_t)bell, .flags = FUTEX_32},
+        {.val = 0, .uaddr = (uintptr_t)stop, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG},
+    };
+
+    return syscall(SYS_futex_waitv, words, 2, 0, NULL, 0) >= 0 || errno == EAGAIN || errno == EINTR;
+}
+
+struct patience {
+    unsigned spurious;
+    int64_t pause;
+};
+
+/* Sleeps as long as it is safe to: until the bell, or, if it rings too often, for a growing pause. */
+static void sleep_some(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
+                       struct patience *patience)
+{
+    const _Atomic uint32_t *bell = &bhl_reply(worker)->bell;
+
+    if (patience->spurious < SPURIOUS_FREE && sleep_on_both(bell, rung, stop)) {
+        if (atomic_load_explicit(bell, memory_order_relaxed) != rung)
+            patience->spurious++; /* the last of them is the true one */
+        return;
+    }
+    patience->pause = patience->pause == 0 ? PAUSE_FIRST : patience->pause * 2;
+    if (patience->pause > PAUSE_MOST)
+        patience->pause = PAUSE_MOST;
+    bhp_word_wait(stop, 0, bhp_now() + patience->pause);
+}
+
+/** See lane.h. */
+enum bhp_lane_end bhl_lane_wait(bhp_worker *worker, const struct bhp_call *call)
+{
+    struct patience patience = {0, 0};
+
+    for (;;) {
+        /* Pairs with the worker's release: a bell that is newer than the look says so below. */
+        uint32_t rung = atomic_load_explicit(&bhl_reply(worker)->bell, memory_order_acquire);
+        if (committed(worker, call->serial))
+            return BHP_LANE_REPLIED;
+        /* Pairs with the store before bhp_word_wake(), and with finish(): the worker has ended. */
+        if (atomic_load(call->stop) != 0 || atomic_load(&worker->ended))
+            return committed(worker, call->serial) ? BHP_LANE_REPLIED : BHP_LANE_LOST;
+        sleep_some(worker, rung, call->stop, &patience);
+    }
+}
+
+/* ---- publishing ---- */
+
+static bool answered_early(const bhp_worker *worker, uint64_t serial)
+{
+    const struct bhl_reply_half *half = bhl_reply(worker);
+
+    return committed(worker, serial) ||
+           atomic_load_explicit(&half->started, memory_order_acquire) == serial;
+}
+
+static void publish(bhp_worker *worker, uint64_t serial, uint32_t method,
+                    const struct bhl_placed *placed)
+{
+    struct bhl_request_half *half = bhl_request(worker);
+
+    half->method = method;
+    half->transient = placed->transient.at != NULL;
+    half->length = placed->length;
+    half->segment = placed->segment;
+    half->segment_bytes = placed->segment_bytes;
+    /* Both pair with the worker's acquire loads: serial after the message, bell after the serial. */
+    atomic_store_explicit(&half->serial, serial, memory_order_release);
+    atomic_fetch_add_explicit(&half->bell, 1, memory_order_release);
+    syscall(SYS_futex, &half->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/** See platform.h. */
+enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply)
+{
+    struct bhl_placed placed = {0};
+
+    int64_t method = bhl_methods_find(&worker->methods, call->method);
+    if (method < 0)
+        return BHP_LANE_NO_METHOD;
+    if (atomic_load(&worker->ended)) /* pairs with finish() */
+        return BHP_LANE_LOST;
+    if (answered_early(worker, call->serial))
+        return bhl_lane_say(reply, BHP_LANE_BROKEN, "request %" PRIu64 " was answered before it was asked",
+                            call->serial);
+    enum bhp_lane_end end = bhl_lane_place(worker, call, &placed, reply);
+    if (end == BHP_LANE_REPLIED) {
+        publish(worker, call->serial, (uint32_t)method, &placed);
+        end = bhl_lane_wait(worker, call);
+    }
+    if (end == BHP_LANE_REPLIED)
+        end = bhl_lane_read(worker, call->serial, reply);
+    bhl_unmap(&placed.transient);
+    return end;
+}

@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker made by hand from protocol.h, which knows how to misbehave. raw_worker MODE; the mode is how
+ * it greets, the methods are what it does afterwards. Nothing of the library's worker side is in it.
+ */
+#include "platform/linux/protocol.h"
+
+#include <bulkhead/value.h>
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PLENTY ((uint64_t)1 << 30)
+
+static const struct bhl_request_half *request;
+static struct bhl_reply_half *reply;
+static unsigned char *reply_data;
+static uint64_t room;
+
+/* ---- the path to the dispatcher ---- */
+
+static void say(struct bhl_control *message, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec part = {message, sizeof(*message)};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+
+    message->magic = BHL_MAGIC;
+    message->version = message->version != 0 ? message->version : BHL_VERSION;
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+    if (fd >= 0) {
+        header.msg_control = &control;
+        header.msg_controllen = sizeof(control);
+    }
+    if (sendmsg(BHL_FD_CONTROL, &header, MSG_NOSIGNAL) != (ssize_t)sizeof(*message))
+        _exit(90);
+}
+
+static void ring(void)
+{
+    atomic_fetch_add(&reply->bell, 1);
+    syscall(SYS_futex, &reply->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void commit(uint64_t serial)
+{
+    atomic_store(&reply->committed, serial);
+    ring();
+}
+
+static uint64_t put(void *at, uint64_t size, const bh_value *value, size_t count)
+{
+    size_t needed = 0;
+
+    if (bh_wire_size(value, count, NULL, &needed) != BH_OK || needed > size ||
+        bh_wire_write(at, needed, value, count) != BH_OK)
+        _exit(91);
+    return needed;
+}
+
+static int memory_file(uint64_t size, const bh_value *value, int seals)
+{
+    int fd = memfd_create("reply", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
+        _exit(92);
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        _exit(93);
+    if (value != NULL)
+        reply->length = put(at, size, value, 1);
+    munmap(at, size);
+    if (seals != 0 && fcntl(fd, F_ADD_SEALS, seals) != 0)
+        _exit(94);
+    return fd;
+}
+
+/* ---- what it can do ---- */
+
+struct job {
+    uint64_t serial;
+    const bh_value *arguments; /* may be empty */
+    size_t count;
+};
+
+static int64_t number(const struct job *job)
+{
+    int64_t n = 0;
+
+    if (job->count > 0)
+        bh_value_get_int64(&job->arguments[0], &n);
+    return n;
+}
+
+static void answer(const bh_value *value)
+{
+    reply->status = BHL_REPLIED;
+    reply->segment = 0;
+    reply->length = put(reply_data, room, value, 1);
+}
+
+static void answer_int(int64_t n)
+{
+    bh_value value = bh_value_int64(n);
+
+    answer(&value);
+}
+
+static void echo(const struct job *job)
+{
+    answer(&job->arguments[0]);
+}
+
+static void sum(const struct job *job)
+{
+    const void *bytes = NULL;
+    size_t length = 0;
+    int64_t total = 0;
+
+    if (job->count > 0 && bh_value_get_bytes(&job->arguments[0], &bytes, &length) == BH_OK) {
+        for (size_t i = 0; i < length; i++)
+            total += ((const unsigned char *)bytes)[i];
+    }
+    answer_int(total);
+}
+
+#define PROPER (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static void send_segment(const struct job *job, int fd, uint64_t bytes)
+{
+    struct bhl_control message = {
+        .type = BHL_CONTROL_SEGMENT, .id = job->serial, .bytes = bytes};
+
+    reply->status = BHL_REPLIED;
+    reply->segment = job->serial;
+    reply->segment_bytes = bytes;
+    say(&message, fd);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void big(const struct job *job)
+{
+    size_t size = (size_t)number(job);
+    void *bytes = malloc(size);
+    bh_value value = bh_value_view_bytes(bytes, size);
+
+    if (bytes == NULL)
+        _exit(95);
+    memset(bytes, 7, size);
+    send_segment(job, memory_file(size + 64, &value, PROPER), size + 64);
+    free(bytes);
+}
+
+static void flood(const struct job *job)
+{
+    struct bhl_control junk = {.type = BHL_CONTROL_SEGMENT, .id = 999999};
+
+    for (int i = 0; i < number(job); i++)
+        say(&junk, STDIN_FILENO);
+    bh_value value = bh_value_int64(5);
+    send_segment(job, memory_file(4096, &value, PROPER), 4096);
+}
+
+static void pipe_segment(const struct job *job)
+{
+    int ends[2];
+
+    if (pipe(ends) != 0)
+        _exit(96);
+    reply->length = 64;
+    send_segment(job, ends[0], 4096);
+}
+
+static void file_segment(const struct job *job)
+{
+    reply->length = 64;
+    send_segment(job, open("/proc/self/exe", O_RDONLY), 4096);
+}
+
+static void unsealed_segment(const struct job *job)
+{
+    bh_value value = bh_value_int64(5);
+
+    send_segment(job, memory_file(4096, &value, 0), 4096);
+}
+
+static void short_segment(const struct job *job)
+{
+    bh_value value = bh_value_int64(5);
+    int fd = memory_file(4096, &value, PROPER);
+
+    reply->length = 5000;
+    send_segment(job, fd, 8192);
+}
+
+static void tight_segment(const struct job *job)
+{
+    bh_value value = bh_value_int64(5);
+    int fd = memory_file(4096, &value, PROPER);
+
+    reply->length = 5000;
+    send_segment(job, fd, 4096);
+}
+
+static void foreign_segment(const struct job *job)
+{
+    bh_value value = bh_value_int64(5);
+
+    send_segment(job, memory_file(4096, &value, PROPER), 4096);
+    reply->segment = job->serial + 1;
+}
+
+static void no_segment(const struct job *job)
+{
+    reply->status = BHL_REPLIED;
+    reply->length = 64;
+    reply->segment = job->serial;
+    reply->segment_bytes = 4096;
+}
+
+static void bare_segment(const struct job *job)
+{
+    reply->length = 64;
+    send_segment(job, -1, 4096);
+}
+
+static void fail(const struct job *job)
+{
+    static const char text[] = "no such thing";
+
+    reply->status = BHL_FAILED;
+    reply->code = (int32_t)number(job);
+    reply->segment = 0;
+    reply->length = sizeof(text) - 1;
+    memcpy(reply_data, text, sizeof(text));
+}
+
+static void fail_bytes(const struct job *job)
+{
+    fail(job);
+    reply_data[2] = 0xff;
+}
+
+static void fail_long(const struct job *job)
+{
+    fail(job);
+    memset(reply_data, 'x', room);
+    reply->length = 5000;
+}
+
+static void odd_status(const struct job *job)
+{
+    answer_int(number(job));
+    reply->status = 77;
+}
+
+static void too_long(const struct job *job)
+{
+    answer_int(number(job));
+    reply->length = PLENTY * PLENTY;
+}
+
+static void past_half(const struct job *job)
+{
+    answer_int(number(job));
+    reply->length = room + 8;
+}
+
+static void nothing(const struct job *job)
+{
+    answer_int(number(job));
+    reply->length = 0;
+}
+
+static void two_values(const struct job *job)
+{
+    bh_value values[2] = {bh_value_int64(number(job)), bh_value_int64(2)};
+
+    reply->status = BHL_REPLIED;
+    reply->segment = 0;
+    reply->length = put(reply_data, room, values, 2);
+}
+
+static void garbage(const struct job *job)
+{
+    answer_int(number(job));
+    memset(reply_data, 0xee, 64);
+    reply->length = 64;
+}
+
+/* Claims to have answered the request that comes next. */
+static void early(const struct job *job)
+{
+    answer_int(number(job));
+    commit(job->serial);
+    usleep(20000); /* the caller has taken it */
+    commit(job->serial + 1);
+    pause();
+}
+
+static void rings(const struct job *job)
+{
+    for (int64_t i = 0; i < number(job); i++)
+        ring();
+    answer_int(1);
+}
+
+static void crash(const struct job *job)
+{
+    raise(number(job) != 0 ? (int)number(job) : SIGSEGV);
+}
+
+static void leave(const struct job *job)
+{
+    exit((int)number(job));
+}
+
+static void hang(const struct job *job)
+{
+    (void)job;
+    for (;;)
+        pause();
+}
+
+static void fill(struct bhl_fault *fault, int signal)
+{
+    *fault = (struct bhl_fault){.signal = signal,
+                                .signal_code = 1,
+                                .syscall = 5,
+                                .stack_overflow = 1,
+                                .address = 0x1234,
+                                .register_count = 3,
+                                .registers = {10, 20, 30}};
+}
+
+/* Forges a fault record, variant by variant. */
+static void forge(const struct job *job)
+{
+    uint32_t state = BHL_FAULT_COMPLETE;
+
+    fill(&reply->fault, SIGSEGV);
+    switch (number(job)) {
+    case 1:
+        reply->fault.register_count = 1000000;
+        break;
+    case 2:
+        reply->fault.signal = 1000;
+        break;
+    case 3:
+        state = 1;
+        break;
+    case 4:
+        reply->fault.signal_code = 0;
+        reply->fault.sender_pid = 42;
+        reply->fault.sender_uid = 43;
+        break;
+    case 5:
+        reply->fault.signal = SIGABRT;
+        reply->fault.self = 1;
+        break;
+    case 6:
+        reply->fault.signal = SIGSYS;
+        break;
+    default:
+        break;
+    }
+    atomic_store(&reply->fault.state, state);
+    answer_int(0);
+}
+
+/* A daemon by the book, with this worker's output still open. */
+static void stray(const struct job *job)
+{
+    int ends[2];
+    int pid = 0;
+
+    (void)job;
+    if (pipe(ends) != 0)
+        _exit(97);
+    if (fork() == 0) {
+        setsid();
+        pid = fork();
+        if (pid == 0) {
+            for (;;)
+                pause();
+        }
+        _exit(write(ends[1], &pid, sizeof(pid)) != sizeof(pid));
+    }
+    if (read(ends[0], &pid, sizeof(pid)) != sizeof(pid))
+        _exit(98);
+    answer_int(pid);
+}
+
+/* As many processes as it says, each in a session of its own, each a child of the one before. */
+static void brood(const struct job *job)
+{
+    int64_t left = number(job);
+
+    if (fork() == 0) {
+        while (left-- > 0 && fork() == 0)
+            setsid();
+        for (;;)
+            pause();
+    }
+    answer_int(0);
+}
+
+static void print(const struct job *job)
+{
+    for (int64_t i = 0; i < number(job); i++) {
+        if (write(STDOUT_FILENO, "0123456789abcdef", 16) != 16)
+            _exit(99);
+    }
+    answer_int(0);
+}
+
+static void shut_control(const struct job *job)
+{
+    shutdown(BHL_FD_CONTROL, SHUT_RDWR);
+    answer_int(number(job));
+}
+
+static void waste(const struct job *job)
+{
+    size_t size = (size_t)number(job);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    memset(memory, 1, size);
+    answer_int(0);
+}
+
+/* What it finds itself to be. */
+static void look(const struct job *job)
+{
+    char text[4096];
+    char link[256];
+    size_t length = 0;
+
+    (void)job;
+    length += (size_t)snprintf(text, sizeof(text), "session=%d ", getsid(0) == getpid());
+    for (int fd = 0; fd < 64; fd++) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        if (fcntl(fd, F_GETFD) >= 0)
+            length += (size_t)snprintf(text + length, sizeof(text) - length, "fd%d ", fd);
+    }
+    const char *cookie = getenv(BHL_ENVIRONMENT);
+    const char *mine = getenv("RAW_TEST");
+    length += (size_t)snprintf(text + length, sizeof(text) - length, "cookie=%s test=%s nice=%d ",
+                               cookie != NULL ? cookie : "-", mine != NULL ? mine : "-",
+                               (int)(20 - syscall(SYS_getpriority, 0, 0)));
+    if (getcwd(link, sizeof(link)) != NULL)
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "cwd=%s uid=%d", link,
+                                   (int)getuid());
+    bh_value value = bh_value_view_string(text, length);
+    answer(&value);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const struct job *job);
+} methods[] = {
+    {"echo", echo},
+    {"sum", sum},
+    {"big", big},
+    {"flood", flood},
+    {"pipe_segment", pipe_segment},
+    {"file_segment", file_segment},
+    {"unsealed_segment", unsealed_segment},
+    {"short_segment", short_segment},
+    {"tight_segment", tight_segment},
+    {"foreign_segment", foreign_segment},
+    {"no_segment", no_segment},
+    {"bare_segment", bare_segment},
+    {"fail", fail},
+    {"fail_bytes", fail_bytes},
+    {"fail_long", fail_long},
+    {"odd_status", odd_status},
+    {"too_long", too_long},
+    {"past_half", past_half},
+    {"nothing", nothing},
+    {"two_values", two_values},
+    {"garbage", garbage},
+    {"early", early},
+    {"rings", rings},
+    {"crash", crash},
+    {"exit", leave},
+    {"hang", hang},
+    {"forge", forge},
+    {"stray", stray},
+    {"brood", brood},
+    {"print", print},
+    {"shut_control", shut_control},
+    {"waste", waste},
+    {"look", look},
+};
+#define METHODS (sizeof(methods) / sizeof(methods[0]))
+
+/* ---- greeting and serving ---- */
+
+static uint64_t write_table(const char *twice)
+{
+    bh_value table = bh_value_array();
+
+    for (size_t i = 0; i <= METHODS; i++) {
+        const char *name = i < METHODS ? methods[i].name : twice;
+        bh_value entry = bh_value_map();
+        bh_value text = name != NULL ? bh_value_view(name) : bh_value_null();
+        if (name != NULL && (bh_map_set(&entry, "name", &text) != BH_OK ||
+                             bh_array_push(&table, &entry) != BH_OK))
+            _exit(80);
+    }
+    uint64_t length = put(reply_data, room, &table, 1);
+    bh_value_deinit(&table);
+    return length;
+}
+
+static void greet(const char *mode)
+{
+    struct bhl_control hello = {.type = BHL_CONTROL_HELLO, .pid = getpid()};
+
+    if (strcmp(mode, "exit") == 0)
+        exit(3);
+    if (strcmp(mode, "silent") == 0)
+        pause();
+    hello.length = write_table(strcmp(mode, "twice") == 0 ? "echo" : NULL);
+    if (strcmp(mode, "old") == 0)
+        hello.version = 99;
+    if (strcmp(mode, "long") == 0)
+        hello.length = PLENTY;
+    if (strcmp(mode, "mangled") == 0)
+        memset(reply_data, 0xee, 16);
+    say(&hello, -1);
+    if (strcmp(mode, "chatty") == 0) {
+        for (int i = 0; i < 20; i++)
+            say(&hello, -1);
+    }
+}
+
+/* The segment that the next request is in. */
+static const void *find_segment(uint64_t id, uint64_t bytes)
+{
+    static const void *at;
+    static uint64_t mapped_id, mapped_bytes;
+    struct bhl_control message = {0};
+
+    if (id == mapped_id)
+        return at;
+    if (at != NULL)
+        munmap((void *)(uintptr_t)at, mapped_bytes);
+    while (message.id != id) {
+        union {
+            struct cmsghdr header;
+            char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct iovec part = {&message, sizeof(message)};
+        struct msghdr header = {.msg_iov = &part,
+                                .msg_iovlen = 1,
+                                .msg_control = &control,
+                                .msg_controllen = sizeof(control)};
+        int fd = -1;
+        if (recvmsg(BHL_FD_CONTROL, &header, MSG_DONTWAIT) != (ssize_t)sizeof(message))
+            _exit(81);
+        memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+        at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+        close(fd);
+    }
+    mapped_id = id;
+    mapped_bytes = bytes;
+    return at;
+}
+
+static void serve(uint64_t serial)
+{
+    bh_value arguments = bh_value_null();
+    const void *at = (const unsigned char *)request + BHL_HEADER_BYTES;
+
+    if (request->segment != 0)
+        at = find_segment(request->segment, request->segment_bytes);
+    if (bh_wire_view(&arguments, at, request->length, NULL, NULL) != BH_OK)
+        _exit(82);
+    struct job job = {serial, arguments.as.items, arguments.length};
+    atomic_store(&reply->started, serial);
+    methods[request->method].run(&job);
+    bh_value_deinit(&arguments);
+    commit(serial);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t last = 0;
+
+    request = mmap(NULL, BHL_HEADER_BYTES, PROT_READ, MAP_SHARED, BHL_FD_REQUEST, 0);
+    if (argc < 2 || request == MAP_FAILED || request->magic != BHL_MAGIC)
+        return 70;
+    uint64_t bytes = request->reply_bytes;
+    request = mmap(NULL, request->bytes, PROT_READ, MAP_SHARED, BHL_FD_REQUEST, 0);
+    reply = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, BHL_FD_REPLY, 0);
+    if (request == MAP_FAILED || reply == MAP_FAILED)
+        return 71;
+    reply_data = (unsigned char *)reply + BHL_HEADER_BYTES;
+    room = bytes - BHL_HEADER_BYTES;
+    greet(argv[1]);
+    for (;;) {
+        uint32_t bell = atomic_load(&request->bell);
+        uint64_t serial = atomic_load(&request->serial);
+        if (serial != last)
+            serve(last = serial);
+        else if (atomic_load(&request->quit) != 0)
+            return 0;
+        else
+            syscall(SYS_futex, &request->bell, FUTEX_WAIT, bell, NULL, NULL, 0);
+    }
+}
