@@ -39,6 +39,8 @@ add_compile_options(
     -Wwrite-strings
     $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond>
     $<$<C_COMPILER_ID:GNU>:-Wlogical-op>
+    # Comparing with a macro that is 0 in this build is no mistake.
+    -Wno-type-limits
     # Texts of a fixed size are cut to fit on purpose.
     $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
     # Messages and __FILE__ say src/core/x.c wherever the checkout lies.

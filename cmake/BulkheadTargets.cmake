@@ -59,3 +59,15 @@ function(bh_add_program name)
     # What a plain `cc` would define too.
     target_compile_definitions(${name} PRIVATE _DEFAULT_SOURCE ${program_DEFINITIONS})
 endfunction()
+
+# A program that crashes on purpose. The optimiser must not reason from what cannot be (gcc -O1 drops
+# a call that only writes through a null pointer), and its own code is not instrumented: a sanitizer
+# would turn the fault into an orderly exit.
+function(bh_crashes_on_purpose name)
+    if(TARGET ${name})
+        target_compile_options(${name} PRIVATE -fno-delete-null-pointer-checks)
+    endif()
+    if(TARGET ${name} AND BH_SANITIZE)
+        target_compile_options(${name} PRIVATE -fno-sanitize=all)
+    endif()
+endfunction()

@@ -17,7 +17,7 @@ set(
     BH_SOURCE=${PROJECT_SOURCE_DIR}
     ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0
     UBSAN_OPTIONS=print_stacktrace=1
-    TSAN_OPTIONS=halt_on_error=1:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_abort=0
+    TSAN_OPTIONS=halt_on_error=1:atexit_sleep_ms=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_abort=0
 )
 if(WIN32)
     list(
@@ -142,6 +142,8 @@ function(bh_add_tests suite)
                     $<TARGET_FILE:${target}> --in-process
                 )
             endif()
+        else()
+            bh_crashes_on_purpose(${target})
         endif()
     endforeach()
 

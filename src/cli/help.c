@@ -11,25 +11,35 @@
 
 enum { WIDTH = 92, COLUMN = 29 };
 
-/* Prints words from column `at` on, wrapped, further lines indented to COLUMN. */
-static void print_wrapped(const char *text, int at)
+/* A space that no line ends at. */
+#define HARD_SPACE '\x1f'
+
+static void print_word(const char *word, int length)
 {
+    for (int i = 0; i < length; i++)
+        cli_print("%c", word[i] == HARD_SPACE ? ' ' : word[i]);
+}
+
+/* Prints words, separated by single spaces, from COLUMN on; further lines begin there too. */
+static void print_wrapped(const char *text)
+{
+    int at = COLUMN;
+
     while (*text != '\0') {
         int length = (int)strcspn(text, " ");
 
-        if (at + length > WIDTH && at > COLUMN) {
+        if (at == COLUMN) {
+            at += length;
+        } else if (at + 1 + length <= WIDTH) {
+            cli_print(" ");
+            at += 1 + length;
+        } else {
             cli_print("\n%*s", COLUMN, "");
-            at = COLUMN;
+            at = COLUMN + length;
         }
-        cli_print("%.*s", length, text);
-        at += length;
+        print_word(text, length);
         text += length;
-        if (*text == ' ') {
-            if (at < WIDTH)
-                cli_print(" ");
-            at++;
-            text++;
-        }
+        text += *text == ' ';
     }
     cli_print("\n");
 }
@@ -44,7 +54,7 @@ static void print_row(const char *name, const char *value, const char *help)
         cli_print("%s\n%*s", left, COLUMN, "");
     else
         cli_print("%-*s", COLUMN, left);
-    print_wrapped(help, COLUMN);
+    print_wrapped(help);
 }
 
 static void print_numeric(void)
@@ -54,7 +64,7 @@ static void print_numeric(void)
     for (size_t i = 0; (info = bh_pool_option_info(i)) != NULL; i++) {
         char help[256];
 
-        snprintf(help, sizeof help, "%s (%llu; %llu to %llu)", info->help,
+        snprintf(help, sizeof help, "%s (%llu;\x1f%llu\x1fto\x1f%llu)", info->help,
                  (unsigned long long)cli_option_initial(info), (unsigned long long)info->minimum,
                  (unsigned long long)info->maximum);
         print_row(info->name, "N", help);

@@ -43,13 +43,14 @@ static const char *worker_name(const struct cli_settings *settings)
     return settings->plugin != NULL ? settings->plugin : settings->worker;
 }
 
+/* Where more is to be learnt about a death, as the end of a line. */
 static const char *more(const struct cli_settings *settings, const struct bh_result *result)
 {
-    if (settings->verbose)
-        return "--json shows the whole record";
-    if (result->has_death && result->death.output_length > 0)
-        return "--verbose shows what it wrote, --json the whole record";
-    return "--json shows the whole record";
+    if (settings->json)
+        return "";
+    if (!settings->verbose && result->death.output_length > 0)
+        return "; --verbose shows what it wrote, --json the whole record";
+    return "; --json shows the whole record";
 }
 
 static void report_death(const char *method, const struct cli_settings *settings,
@@ -61,7 +62,7 @@ static void report_death(const char *method, const struct cli_settings *settings
     if (result->death.cause == BH_CAUSE_MEMORY_LIMIT && result->death.limit_bytes > 0)
         cli_complain("%s: %s; --memory-limit-mib allows it more", method, line);
     else
-        cli_complain("%s: %s; %s", method, line, more(settings, result));
+        cli_complain("%s: %s%s", method, line, more(settings, result));
 }
 
 static void report_deadline(const char *method, const struct cli_settings *settings,

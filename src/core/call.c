@@ -19,8 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Atomic uint64_t serials; /* one sequence for the whole process */
-
 /* ---- filling in a result
  * -------------------------------------------------------------------------- */
 
@@ -116,9 +114,7 @@ static void explain_refusal(struct bh_result *result, const struct bhi_ticket *t
 /* Takes a request off a life that will not serve again. */
 static void let_go(struct bhi_ticket *ticket)
 {
-    ticket->life->ticket = NULL;
-    ticket->life = NULL;
-    ticket->pool->running--;
+    bhi_life_let_go(ticket->life);
     bhi_supervise_by(ticket->pool, 0);
 }
 
@@ -211,6 +207,14 @@ static void conclude_unsent(struct bhi_ticket *ticket, enum bhp_lane_end end,
     release(ticket, false);
 }
 
+/* Whether a request whose attempt died is sent again: the caller allows it, and nothing that came
+ * meanwhile forbids it. */
+static bool may_go_round(const struct bhi_ticket *ticket)
+{
+    return ticket->attempts <= ticket->request->retries && !ticket->pool->closing &&
+           !ticket->claim && bhp_now() < ticket->deadline;
+}
+
 /* The worker is gone or must go. @return false: the request goes round again */
 static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
                           const struct bhp_reply *reply, struct bh_result *result)
@@ -221,7 +225,7 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     if (end == BHP_LANE_BROKEN)
         bhi_life_condemn(life, BH_CAUSE_PROTOCOL, reply->text);
     else
-        bhi_life_condemn(life, BH_CAUSE_UNKNOWN, "its lane was lost");
+        bhp_worker_kill(life->worker); /* it has ended; if it has not, its lane has: nothing to blame on it */
     await_end(life);
     enum bh_delivery delivery = bhi_delivery_of(&life->box, ticket->serial);
     if (delivery == BH_DELIVERY_NEVER_STARTED) {
@@ -231,7 +235,7 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
         return false;
     }
     ticket->attempts++;
-    if (ticket->attempts <= ticket->request->retries && !pool->closing) {
+    if (may_go_round(ticket)) {
         let_go(ticket);
         pool->retried++;
         bhi_queue_submit(pool, ticket, false);
@@ -283,9 +287,8 @@ static void await_lease(struct bhi_ticket *ticket)
 
 static void conclude_unserved(struct bhi_ticket *ticket, struct bh_result *result)
 {
+    ticket->pool->leaving--;
     result->delivery = BH_DELIVERY_NEVER_STARTED;
-    if (ticket->attempts > 0)
-        result->delivery = BH_DELIVERY_STARTED; /* an earlier attempt began and died */
     if (ticket->claim) {
         result->outcome = outcome_of(ticket->claim);
         explain_claim(result, ticket);
@@ -337,7 +340,9 @@ static void account(struct bhi_ticket *ticket, struct bh_result *result)
     bh_pool *pool = ticket->pool;
     int64_t now = bhp_now();
 
-    result->serial = ticket->leased_at ? ticket->serial : 0;
+    if (result->delivery == BH_DELIVERY_NEVER_STARTED && ticket->attempts > 0)
+        result->delivery = BH_DELIVERY_STARTED; /* an earlier attempt was, and died */
+    result->serial = ticket->serial;
     result->attempts = ticket->attempts;
     result->elapsed_us = (uint64_t)(now - ticket->submitted_at) / 1000;
     result->queued_us = ticket->leased_at
@@ -380,7 +385,6 @@ static void init_ticket(struct bhi_ticket *ticket, bh_pool *pool, const struct b
     memset(ticket, 0, sizeof(*ticket));
     ticket->pool = pool;
     ticket->request = request;
-    ticket->serial = atomic_fetch_add(&serials, 1) + 1;
     ticket->submitted_at = bhp_now();
     ticket->deadline = deadline_of(pool, request, ticket->submitted_at);
     ticket->no_progress = (int64_t)silence * BHI_MS;
@@ -426,10 +430,11 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
         return result->outcome;
     }
     init_ticket(&ticket, pool, request);
-    if (!bhi_cancel_attach(&ticket))
-        ticket.claim = BHI_CLAIM_CANCELLED;
+    bool raised = !bhi_cancel_attach(&ticket);
     bhp_mutex_lock(&pool->lock);
-    pool->submitted++;
+    if (raised)
+        ticket.claim = BHI_CLAIM_CANCELLED;
+    ticket.order = ++pool->submitted;
     pool->inside++;
     run_ticket(&ticket, result);
     account(&ticket, result);

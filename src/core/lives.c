@@ -186,29 +186,28 @@ void bhi_life_leave(struct bhi_life *life, const char *why)
     bhi_supervise_by(life->pool, 0);
 }
 
-void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
+void bhi_life_let_go(struct bhi_life *life)
 {
-    bh_pool *pool = life->pool;
-
     atomic_store(&life->claim, 0); /* pairs with the compare-and-swap in bhi_queue_claim() */
+    life->ticket->state = BHI_TICKET_ENDED;
     life->ticket->life = NULL;
     life->ticket = NULL;
-    pool->running--;
+    life->pool->running--;
+}
+
+void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
+{
+    bhi_life_let_go(life);
     if (served)
         life->served++;
     bhi_life_feed(life, BHI_LIFE_SETTLE, now);
-    const char *why = bhi_policy_leave(pool, life, now);
+    const char *why = bhi_policy_leave(life->pool, life, now);
     if (life->leave)
         bhi_life_feed(life, BHI_LIFE_LEAVE, now);
     else if (why)
         bhi_life_leave(life, why);
     else
         bhi_queue_offer(life);
-}
-
-bool bhi_life_claimed(const struct bhi_life *life)
-{
-    return atomic_load(&life->claim) & 1;
 }
 
 /* ---- birth and burial

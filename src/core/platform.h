@@ -174,7 +174,8 @@ const char *bhp_register_name(unsigned i);
  * Begins to start a worker; never blocks. What comes of it arrives as events: STARTED, then READY,
  * then EXITED, of which only EXITED is certain to come, exactly once, and last.
  * @param owner handed back in the events
- * @return BH_OK, BH_E_MEMORY, BH_E_SYSTEM (then there is no worker and no event)
+ * @return BH_OK; or BH_E_MEMORY, BH_E_SYSTEM, BH_E_STATE (the nursery was lost and is not back yet: try
+ * again soon): then there is no worker and no event
  */
 int bhp_worker_start(bhp_nursery *nursery, uint64_t cookie, void *owner, bhp_worker **worker,
                      struct bh_problem *problem);
@@ -249,7 +250,8 @@ enum bhp_lane_end {
     BHP_LANE_BROKEN,     /* a reply that breaks the protocol: reply->text; the worker must die */
     BHP_LANE_UNREADABLE, /* a committed reply for which the dispatcher lacks the memory:
                            reply->text; the worker is blameless */
-    BHP_LANE_LOST        /* the worker ended without a reply */
+    BHP_LANE_LOST        /* the worker ended without a reply, or (COM) its lane did and the
+                            core kills it: the obituary then says what is known */
 };
 
 struct bhp_reply {

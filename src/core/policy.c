@@ -13,7 +13,7 @@ struct census {
     uint32_t usable; /* of the current generation, not leaving */
     uint32_t starting;
     uint32_t busy;
-    uint32_t alive; /* of any generation, not yet told to quit or killed */
+    uint32_t alive; /* of any generation and in any state: a process takes its place to its end */
 };
 
 static struct census take_census(const bh_pool *pool)
@@ -21,10 +21,8 @@ static struct census take_census(const bh_pool *pool)
     struct census census = {0, 0, 0, 0};
 
     for (const struct bhi_life *life = pool->lives; life; life = life->next) {
-        if (life->state > BH_WORKER_STOPPING)
-            continue;
-        census.alive++;
-        if (life->generation != pool->generation || life->leave)
+        census.alive += life->state != BH_WORKER_DEAD;
+        if (life->state > BH_WORKER_STOPPING || life->generation != pool->generation || life->leave)
             continue;
         census.usable++;
         census.starting += life->state == BH_WORKER_STARTING;
@@ -63,8 +61,10 @@ uint32_t bhi_policy_starts(const bh_pool *pool, int64_t now)
 
     if (pool->closing || census.usable >= target || census.alive >= ceiling)
         return 0;
+    if (now < pool->start_not_before)
+        return 0;
     if (pool->failed_starts > 0)
-        return census.starting == 0 && now >= pool->start_not_before;
+        return census.starting == 0;
     uint64_t wanted = target - census.usable;
     uint64_t room = ceiling - census.alive;
     return (uint32_t)(wanted < room ? wanted : room);

@@ -36,7 +36,7 @@ enum bhi_ticket_state {
     BHI_TICKET_NEW,    /* nowhere yet */
     BHI_TICKET_QUEUED, /* in pool->queue */
     BHI_TICKET_LEASED, /* has a life */
-    BHI_TICKET_ENDED   /* taken from the queue for good: `claim` or `refusal` says why */
+    BHI_TICKET_ENDED   /* taken from the queue (`claim` or `refusal` says why) or off its life */
 };
 
 struct bhi_life;
@@ -45,7 +45,8 @@ struct bhi_life;
 struct bhi_ticket {
     bh_pool *pool;
     const struct bh_request *request;
-    uint64_t serial;
+    uint64_t order;  /* of submission */
+    uint64_t serial; /* of the latest attempt; 0: none yet */
     int64_t submitted_at;
     int64_t leased_at;   /* first lease; 0: none */
     int64_t deadline;    /* BHP_FOREVER: none */
@@ -121,6 +122,7 @@ struct bh_pool {
     struct bhi_ticket *queue;
     struct bhi_ticket *queue_last;
     uint32_t queued;
+    uint32_t leaving; /* tickets that ended in the queue, which their callers have yet to count */
     uint64_t running;
     uint32_t inside; /* callers between submit and result */
 
@@ -138,6 +140,7 @@ struct bh_pool {
     struct bh_death last_failure; /* of the latest start-up that failed; cookie 0: none */
     uint32_t wishes;              /* callers who wait for any worker to become ready */
     uint32_t tell;                /* events of the pool itself to hand to the sink, 1 << type */
+    int64_t launcher_lost_at;
     bool launcher_lost;           /* until a worker starts again */
 
     bh_value methods;  /* as the latest ready worker announced; null before */
@@ -164,8 +167,8 @@ struct bh_pool {
 /* ---- queue.c: tickets and leases. All with the lock held
  * ------------------------------------------ */
 
-/** Gives the ticket an idle worker, or queues it (at the head if it comes back unserved), or
- * refuses. */
+/** Gives the ticket an idle worker, or queues it (`at_head` if it comes back unserved), or refuses,
+ * or ends it by a claim that came while it was nowhere. */
 void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head);
 /** Takes a queued ticket out for good, with a claim or a refusal, and wakes its caller. */
 void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refusal refusal);
@@ -191,8 +194,8 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem);
 /** Ends the request on a live worker, as its caller: the worker rests, leaves or serves the next.
  */
 void bhi_life_settle(struct bhi_life *life, bool served, int64_t now);
-/** Whether the life's request is claimed. */
-bool bhi_life_claimed(const struct bhi_life *life);
+/** Takes the request off a life, as its caller; the life is as it was. */
+void bhi_life_let_go(struct bhi_life *life);
 /** Unlinks and frees a dead life that no caller holds. Supervisor only. */
 void bhi_life_free(struct bhi_life *life);
 

@@ -5,17 +5,31 @@
  * Model: a ticket is NEW, QUEUED, LEASED or ENDED. An idle worker and a queued ticket never exist
  * at the same time: whoever makes the second finds the first. A claim takes the request away from
  * where it is: from the queue at once; from a worker by compare-and-swap on the worker's claim
- * word, which names the serial, so that it can never hit the next request.
+ * word, which names the serial, so that it can never hit the next request. A claim that comes when
+ * the attempt is already over only forbids another one.
  *
  * Invariants, with the lock held: pool->queued is the queue's length; a LEASED ticket has a life
  * whose ticket it is; a ticket's word is 1 whenever it is not QUEUED.
  */
 #include "pool_internal.h"
 
+static _Atomic uint64_t serials; /* one sequence for the whole process */
+
+/* Where a ticket that comes back unserved belongs: at the head, but behind others that came back
+ * and had come before it. When a launcher is lost many come back, in any order. */
+static struct bhi_ticket *first_younger(const bh_pool *pool, const struct bhi_ticket *ticket)
+{
+    struct bhi_ticket *at = pool->queue;
+
+    while (at && at->order < ticket->order)
+        at = at->next;
+    return at;
+}
+
 static void link_ticket(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
 {
-    ticket->next = at_head ? pool->queue : NULL;
-    ticket->previous = at_head ? NULL : pool->queue_last;
+    ticket->next = at_head ? first_younger(pool, ticket) : NULL;
+    ticket->previous = ticket->next ? ticket->next->previous : pool->queue_last;
     *(ticket->previous ? &ticket->previous->next : &pool->queue) = ticket;
     *(ticket->next ? &ticket->next->previous : &pool->queue_last) = ticket;
     pool->queued++;
@@ -52,11 +66,14 @@ static int64_t lease_due(const bh_pool *pool, const struct bhi_ticket *ticket, i
     return due;
 }
 
+/* Each attempt has a serial of its own, drawn under the lock: on one worker they ascend, which is
+ * what makes a range of them say something about its output. */
 static void lend(struct bhi_life *life, struct bhi_ticket *ticket)
 {
     bh_pool *pool = life->pool;
     int64_t now = bhp_now();
 
+    ticket->serial = atomic_fetch_add(&serials, 1) + 1;
     bhi_life_feed(life, BHI_LIFE_LEASE, now);
     life->ticket = ticket;
     life->serial = ticket->serial;
@@ -84,6 +101,7 @@ void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refu
 {
     ticket->claim = claim;
     ticket->refusal = refusal;
+    ticket->pool->leaving++;
     leave_queue(ticket, BHI_TICKET_ENDED);
 }
 
@@ -103,6 +121,9 @@ void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
 {
     bool comes_back = ticket->state != BHI_TICKET_NEW;
     enum bh_refusal refusal = refusal_of(pool, comes_back);
+
+    if (comes_back && !ticket->claim && bhp_now() >= ticket->deadline)
+        ticket->claim = BHI_CLAIM_DEADLINE;
 
     if (ticket->claim || refusal) {
         bhi_queue_end(ticket, ticket->claim, ticket->claim ? BH_REFUSAL_NONE : refusal);
@@ -127,6 +148,7 @@ void bhi_queue_refuse_all(bh_pool *pool, enum bh_refusal refusal)
 void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
 {
     uint64_t running = ticket->serial << 1;
+    bool hit;
 
     switch (ticket->state) {
     case BHI_TICKET_NEW:
@@ -137,10 +159,11 @@ void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
         break;
     case BHI_TICKET_LEASED:
         /* pairs with the caller's compare-and-swap in call.c */
-        if (!atomic_compare_exchange_strong(&ticket->life->claim, &running, running | 1))
-            break;
-        ticket->claim = claim;
-        bhi_life_feed(ticket->life, BHI_LIFE_CLAIM, bhp_now());
+        hit = atomic_compare_exchange_strong(&ticket->life->claim, &running, running | 1);
+        if (!ticket->claim) /* a miss still keeps the request from going round again */
+            ticket->claim = claim;
+        if (hit)
+            bhi_life_feed(ticket->life, BHI_LIFE_CLAIM, bhp_now());
         break;
     case BHI_TICKET_ENDED:
         break;

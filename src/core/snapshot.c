@@ -66,7 +66,7 @@ static int copy_workers(const bh_pool *pool, struct bh_snapshot *snapshot)
 static void copy_counters(const bh_pool *pool, struct bh_snapshot *snapshot)
 {
     snapshot->generation = pool->generation;
-    snapshot->queued = pool->queued;
+    snapshot->queued = pool->queued + pool->leaving;
     snapshot->submitted = pool->submitted;
     snapshot->running = pool->running;
     memcpy(snapshot->outcome, pool->outcomes, sizeof(snapshot->outcome));

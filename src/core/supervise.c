@@ -24,6 +24,7 @@
 #define SAMPLE_FAST (5 * BHI_MS)      /* with a memory limit, while a worker works */
 #define SAMPLE_RECYCLE (100 * BHI_MS) /* with a recycle limit, while a worker works */
 #define SAMPLE_SLOW (1000 * BHI_MS)
+#define RETRY_PAUSE (10 * BHI_MS) /* between looks for a launcher that is not back */
 
 void bhi_supervise_by(bh_pool *pool, int64_t due)
 {
@@ -258,6 +259,7 @@ static void on_event(bh_pool *pool, const struct bhp_event *event, int64_t now)
     case BHP_EVENT_LOST:
         bhp_mutex_lock(&pool->lock);
         pool->launcher_lost = true;
+        pool->launcher_lost_at = now;
         pool->tell |= UINT32_C(1) << BH_EVENT_LAUNCHER;
         bhp_mutex_unlock(&pool->lock);
         tell_pool(pool);
@@ -434,8 +436,7 @@ static int64_t next_look(const bh_pool *pool, int64_t now)
         due = pool->sample_at;
     if (pool->closing && !pool->drained && pool->drain_at < due)
         due = pool->drain_at;
-    if (!pool->closing && pool->failed_starts > 0 && pool->start_not_before > now &&
-        pool->start_not_before < due)
+    if (!pool->closing && pool->start_not_before > now && pool->start_not_before < due)
         due = pool->start_not_before;
     return due;
 }
@@ -460,6 +461,17 @@ static void note_refused_start(bh_pool *pool, const struct bh_problem *problem, 
     bhp_mutex_unlock(&pool->lock);
 }
 
+/* The launcher was lost and is not back yet: that says nothing about the worker, unless it lasts. */
+static bool wait_for_launcher(bh_pool *pool, int64_t now)
+{
+    if (now - pool->launcher_lost_at >= (int64_t)pool->options.start_timeout_ms * BHI_MS)
+        return false;
+    bhp_mutex_lock(&pool->lock);
+    pool->start_not_before = now + RETRY_PAUSE;
+    bhp_mutex_unlock(&pool->lock);
+    return true;
+}
+
 static void start_workers(bh_pool *pool, int64_t now)
 {
     bhp_mutex_lock(&pool->lock);
@@ -467,10 +479,11 @@ static void start_workers(bh_pool *pool, int64_t now)
     bhp_mutex_unlock(&pool->lock);
     for (; left > 0; left--) {
         struct bh_problem problem = {0};
-        if (bhi_life_start(pool, now, &problem)) {
+        int result = bhi_life_start(pool, now, &problem);
+        if (result && !(result == BH_E_STATE && wait_for_launcher(pool, now)))
             note_refused_start(pool, &problem, now);
+        if (result)
             break;
-        }
     }
     bhp_mutex_lock(&pool->lock);
     if (pool->breaker_open && !bhi_policy_serving(pool))

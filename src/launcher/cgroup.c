@@ -2,12 +2,12 @@
 /*
  * The cgroup's counter of out-of-memory kills.
  *
- * Model: /proc/self/cgroup says which memory cgroup this process is in, /proc/self/mountinfo where that
- * hierarchy is mounted and which part of it. The file there (v2: memory.events, v1: memory.oom_control)
- * has a line "oom_kill N". It is opened once and read again and again.
+ * Model: /proc/self/cgroup says which memory cgroup this process is in, /proc/self/mountinfo where
+ * that hierarchy is mounted and which part of it. The file there (v2: memory.events, v1:
+ * memory.oom_control) has a line "oom_kill N". It is opened once and read again and again.
  *
- * Invariant: when any of this is not there or not readable, the counter stands still. It is counted for
- * the whole cgroup, so that it says "something was killed", not who.
+ * Invariant: when any of this is not there or not readable, the counter stands still. It is counted
+ * for the whole cgroup, so that it says "something was killed", not who.
  */
 #include "launcher.h"
 
@@ -32,7 +32,8 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* The path of the cgroup in /proc/self/cgroup: of "memory" (v1), or of the unified hierarchy (v2). */
+/* The path of the cgroup in /proc/self/cgroup: of "memory" (v1), or of the unified hierarchy (v2).
+ */
 static bool find_cgroup(bool unified, char *path, size_t size)
 {
     char line[4096];

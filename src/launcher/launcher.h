@@ -3,9 +3,10 @@
  * @file launcher.h
  * The launcher: parent and subreaper of a pool's workers. What its files know together.
  *
- * One thread, libc only. It reads BHL_FD_SOCKET for orders, watches its dispatcher (BHL_FD_DISPATCHER), each
- * worker's pidfd and SIGCHLD, and reports. It is the one process of a pool that must not fail: it
- * allocates only for a new worker, and a failure there is that worker's NOT_STARTED.
+ * One thread, libc only. It reads BHL_FD_SOCKET for orders, watches its dispatcher
+ * (BHL_FD_DISPATCHER), each worker's pidfd and SIGCHLD, and reports. It is the one process of a
+ * pool that must not fail: it allocates only for a new worker, and a failure there is that worker's
+ * NOT_STARTED.
  */
 #ifndef BHL_LAUNCHER_H
 #define BHL_LAUNCHER_H
@@ -19,7 +20,8 @@
 
 /* ---- the specification: spec.c ---- */
 
-/** struct bhl_spec with its tail found. All pointers lead into the mapped file, but for the arrays. */
+/** struct bhl_spec with its tail found. All pointers lead into the mapped file, but for the arrays.
+ */
 struct spec {
     const struct bhl_spec *head;
     const struct bhl_spec_rlimit *rlimits;
@@ -41,14 +43,14 @@ bool spec_read(struct spec *spec, int fd);
 struct worker {
     struct worker *next, *previous;
     uint64_t cookie;
-    pid_t pid;   /* 0: it has no process (any more) */
+    pid_t pid; /* 0: it has no process (any more) */
     int pidfd;
     struct report {
         struct report *next;
         struct worker *worker;
         struct bhl_launch message;
         bool last; /* the worker is forgotten when it is sent */
-    } reports[2]; /* STARTED and EXITED, or NOT_STARTED */
+    } reports[2];  /* STARTED and EXITED, or NOT_STARTED */
 };
 
 struct launcher {
@@ -68,7 +70,8 @@ void worker_forget(struct launcher *launcher, struct worker *worker);
 
 /* ---- start.c ---- */
 
-/** Starts a worker and reports. @param fds request half, reply half, control, output: closed here */
+/** Starts a worker and reports. @param fds request half, reply half, control, output: closed here
+ */
 void worker_start(struct launcher *launcher, uint64_t cookie, int fds[4]);
 
 /* ---- reports.c ---- */

@@ -2,15 +2,16 @@
 /*
  * bulkhead-launcher: parent and subreaper of a pool's workers.
  *
- * Model: one thread around epoll. Its dispatcher's orders come by socket; its dispatcher's end by pidfd
- * (the socket alone would not tell: a forked child of the dispatcher may hold it open). When the
- * dispatcher has ended, or says CLOSE, or the socket ends, everything that descends from this process
- * is killed and it exits.
+ * Model: one thread around epoll. Its dispatcher's orders come by socket; its dispatcher's end by
+ * pidfd (the socket alone would not tell: a forked child of the dispatcher may hold it open). When
+ * the dispatcher has ended, or says CLOSE, or the socket ends, everything that descends from this
+ * process is killed and it exits.
  *
- * Invariants: no worker outlives this process (each has PR_SET_PDEATHSIG, should this code never get to
- * run). One event is handled at a time: handling it may free a worker, and an event of that worker
- * that was fetched before would lead nowhere. It is in a session of its own and ignores what a terminal
- * or a careless kill may send; SIGTERM and SIGKILL end it, and the dispatcher takes that as lost.
+ * Invariants: no worker outlives this process (each has PR_SET_PDEATHSIG, should this code never
+ * get to run). One event is handled at a time: handling it may free a worker, and an event of that
+ * worker that was fetched before would lead nowhere. It is in a session of its own and ignores what
+ * a terminal or a careless kill may send; SIGTERM and SIGKILL end it, and the dispatcher takes that
+ * as lost.
  */
 #include "launcher.h"
 
@@ -179,8 +180,8 @@ static bool watch(struct launcher *launcher, int fd, void *what)
 
 static void set_signals(struct launcher *launcher)
 {
-    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2,
-                                  SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGUSR1,
+                                  SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
     sigset_t set;
 
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)

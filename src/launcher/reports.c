@@ -6,8 +6,8 @@
  * whose nodes are part of the workers: nothing is allocated for it. The main loop watches for room
  * while the queue is not empty.
  *
- * Invariants: reports go out in the order in which they were made. A worker is forgotten when its last
- * report is out, not before.
+ * Invariants: reports go out in the order in which they were made. A worker is forgotten when its
+ * last report is out, not before.
  */
 #include "launcher.h"
 

@@ -2,8 +2,8 @@
 /*
  * Reading the start specification.
  *
- * Model: a cursor walks through the mapped file once; every step checks that what it takes lies inside.
- * The dispatcher is no enemy, but its program and this one may be of different versions.
+ * Model: a cursor walks through the mapped file once; every step checks that what it takes lies
+ * inside. The dispatcher is no enemy, but its program and this one may be of different versions.
  *
  * Invariant: after success every string is NUL-terminated inside the mapping, which stays for good.
  */

@@ -2,14 +2,14 @@
 /*
  * Starting a worker.
  *
- * Model: a child that runs in our memory (CLONE_VM) while we wait (CLONE_VFORK), so that it costs the
- * same whatever anybody's size; it makes itself what the specification says and executes the program.
- * A step that fails leaves its name and errno in the struct child that we share.
+ * Model: a child that runs in our memory (CLONE_VM) while we wait (CLONE_VFORK), so that it costs
+ * the same whatever anybody's size; it makes itself what the specification says and executes the
+ * program. A step that fails leaves its name and errno in the struct child that we share.
  *
  * Invariants: the child calls the system directly, allocates nothing, and writes to nothing but its
  * stack, errno and the struct child. The order of its steps: what needs privileges before they are
- * dropped, PR_SET_PDEATHSIG after that (a change of credentials clears it), signals last. The program
- * finds 0 (null device), 1 and 2 (output), 3, 4, 5 and nothing else.
+ * dropped, PR_SET_PDEATHSIG after that (a change of credentials clears it), signals last. The
+ * program finds 0 (null device), 1 and 2 (output), 3, 4, 5 and nothing else.
  */
 #include "launcher.h"
 
@@ -126,8 +126,8 @@ BARE static bool become_user(struct child *c)
     if ((head->flags & BHL_SPEC_USER) == 0)
         return true;
     /* Who has no privileges may still become what he is. */
-    bool same = (uint32_t)syscall(SYS_geteuid) == head->uid &&
-                (uint32_t)syscall(SYS_getuid) == head->uid;
+    bool same =
+        (uint32_t)syscall(SYS_geteuid) == head->uid && (uint32_t)syscall(SYS_getuid) == head->uid;
     if (same && head->uid != 0)
         return true;
     if (syscall(SYS_setgroups, head->groups, c->spec->groups) != 0)

@@ -3,13 +3,13 @@
  * Strays: processes that became our children because their parents died.
  *
  * Model: our children are listed in /proc (task/TID/children, or, where the kernel lacks that, by
- * looking at every process's parent). One that is no worker is a stray. It belongs to a living worker
- * if its session is that worker's, or if its environment says so (BHL_ENVIRONMENT; a daemon keeps that
- * even if it makes a session of its own). A stray that belongs to nobody alive is killed; when it is
- * dead, its own children become ours and are found the next time.
+ * looking at every process's parent). One that is no worker is a stray. It belongs to a living
+ * worker if its session is that worker's, or if its environment says so (BHL_ENVIRONMENT; a daemon
+ * keeps that even if it makes a session of its own). A stray that belongs to nobody alive is
+ * killed; when it is dead, its own children become ours and are found the next time.
  *
- * Invariants: only unreaped children of ours are signalled, so that a number cannot mean somebody else.
- * A round looks at a bounded number of children. A stray of a living worker is left alone.
+ * Invariants: only unreaped children of ours are signalled, so that a number cannot mean somebody
+ * else. A round looks at a bounded number of children. A stray of a living worker is left alone.
  */
 #include "launcher.h"
 
@@ -105,7 +105,7 @@ static const struct children *list(void)
 
 /* Finds "BULKHEAD_COOKIE=NUMBER" in an environment that comes in pieces. */
 struct finder {
-    size_t matched;  /* characters of the name; NO_MATCH: not this variable */
+    size_t matched; /* characters of the name; NO_MATCH: not this variable */
     uint64_t cookie;
     bool found;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests and replies over the lane, with a worker that obeys the protocol and with one that breaks
- * it in every way there is.
+ * Requests and replies over the lane, with a worker that obeys the protocol and with one that
+ * breaks it in every way there is.
  */
 #include "rig.h"
 
@@ -54,9 +54,9 @@ static void check_sum(struct rig_worker *w, size_t size)
 
 TEST(arguments_of_every_size_arrive)
 {
-    static const size_t sizes[] = {0,      1,       65519,  65520,   65521,   65536,   70000,
-                                   200000, 1048000, 100000, 1048577, 5000000, 1000000, 300000,
-                                   10,     5000000, 80000,  66000};
+    static const size_t sizes[] = {0,       1,      65519,   65520,   65521,   65536,
+                                   70000,   200000, 1048000, 100000,  1048577, 5000000,
+                                   1000000, 300000, 10,      5000000, 80000,   66000};
     static struct rig rig;
     struct rig_worker *w = rig_one(&rig);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker made by hand from protocol.h, which knows how to misbehave. raw_worker MODE; the mode is how
- * it greets, the methods are what it does afterwards. Nothing of the library's worker side is in it.
+ * A worker made by hand from protocol.h, which knows how to misbehave. raw_worker MODE; the mode is
+ * how it greets, the methods are what it does afterwards. Nothing of the library's worker side is
+ * in it.
  */
 #include "platform/linux/protocol.h"
 
@@ -140,8 +141,7 @@ static void sum(const struct job *job)
 
 static void send_segment(const struct job *job, int fd, uint64_t bytes)
 {
-    struct bhl_control message = {
-        .type = BHL_CONTROL_SEGMENT, .id = job->serial, .bytes = bytes};
+    struct bhl_control message = {.type = BHL_CONTROL_SEGMENT, .id = job->serial, .bytes = bytes};
 
     reply->status = BHL_REPLIED;
     reply->segment = job->serial;
@@ -518,8 +518,8 @@ static uint64_t write_table(const char *twice)
         const char *name = i < METHODS ? methods[i].name : twice;
         bh_value entry = bh_value_map();
         bh_value text = name != NULL ? bh_value_view(name) : bh_value_null();
-        if (name != NULL && (bh_map_set(&entry, "name", &text) != BH_OK ||
-                             bh_array_push(&table, &entry) != BH_OK))
+        if (name != NULL &&
+            (bh_map_set(&entry, "name", &text) != BH_OK || bh_array_push(&table, &entry) != BH_OK))
             _exit(80);
     }
     uint64_t length = put(reply_data, room, &table, 1);

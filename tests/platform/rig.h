@@ -127,8 +127,7 @@ static inline void rig_event(struct rig *rig, const struct bhp_event *event)
 static inline size_t rig_turn(struct rig *rig, int ms)
 {
     struct bhp_event events[3];
-    size_t count =
-        bhp_loop_wait(rig->nursery, bhp_now() + ms * INT64_C(1000000), events, 3);
+    size_t count = bhp_loop_wait(rig->nursery, bhp_now() + ms * INT64_C(1000000), events, 3);
 
     for (size_t i = 0; i < count; i++)
         rig_event(rig, &events[i]);

@@ -106,6 +106,8 @@ static bool pass_time(void)
             next = threads[i].until;
     if (next == BHP_FOREVER)
         return false;
+    if (next > bhp_now())
+        world.switched_at = world.switches;
     bhf_advance(next);
     if (bhf_processes() > world.most_processes)
         world.most_processes = bhf_processes();
@@ -119,6 +121,8 @@ static bool schedule(void)
 
     if (world.pool)
         world_check();
+    if (world.switches - world.switched_at > 100000)
+        FAIL("seed %llu: time stands still; events: %s", (unsigned long long)world.seed, world.log);
     if (chance(5))
         pass_time();
     while (!(next = choose()))
@@ -241,6 +245,16 @@ static void plan_request(void *context, uint64_t cookie, const struct bhp_call *
         world.on_request(call, plan);
 }
 
+/* The argument of a world_call() is its number. */
+static void on_begun(void *context, const struct bhp_call *call)
+{
+    int64_t number = call->argument_count ? call->arguments[0].as.int64 : 0;
+
+    (void)context;
+    if (number > 0 && number <= (int64_t)world.call_count)
+        world.calls[number - 1].begun++;
+}
+
 static void on_broken(void *context, const char *law)
 {
     char text[2000];
@@ -293,6 +307,7 @@ void world_begin(uint64_t seed)
                                              .spawn = on_spawn,
                                              .plan_start = plan_start,
                                              .plan_request = plan_request,
+                                             .begun = on_begun,
                                              .broken = on_broken};
 
     memset(&world, 0, sizeof(world));
@@ -446,19 +461,19 @@ static void check_lives(const bh_pool *pool)
         count[life->state]++;
         living += life->state != BH_WORKER_DEAD;
         held += life->ticket != NULL;
-        CHECK(!life->ticket || life->ticket->life == life);
-        CHECK(!life->ticket || life->ticket->state == BHI_TICKET_LEASED);
-        CHECK(!life->ticket || life->claim == 0 || life->claim >> 1 == life->ticket->serial);
-        CHECK(life->ticket || (life->state != BH_WORKER_BUSY && life->state != BH_WORKER_STOPPING));
-        CHECK_INT(life->stop, life->state == BH_WORKER_DEAD);
-        CHECK(life->first_writer <= life->serial);
+        MUST(!life->ticket || life->ticket->life == life);
+        MUST(!life->ticket || life->ticket->state == BHI_TICKET_LEASED);
+        MUST(!life->ticket || life->claim == 0 || life->claim >> 1 == life->ticket->serial);
+        MUST(life->ticket || (life->state != BH_WORKER_BUSY && life->state != BH_WORKER_STOPPING));
+        MUST((life->stop) == (life->state == BH_WORKER_DEAD));
+        MUST(life->first_writer <= life->serial);
     }
     for (unsigned i = 0; i < BH_WORKER_STATE_COUNT; i++)
-        CHECK_INT(count[i], pool->count[i]);
-    CHECK_INT(held, pool->running);
+        MUST((count[i]) == (pool->count[i]));
+    MUST((held) == (pool->running));
     if (pool->replacing)
         most += (most + 3) / 4;
-    CHECK(living <= most);
+    MUST(living <= most);
 }
 
 static void check_idle(const bh_pool *pool)
@@ -466,11 +481,11 @@ static void check_idle(const bh_pool *pool)
     uint32_t count = 0;
 
     for (const struct bhi_life *life = pool->idle; life; life = life->idle_next) {
-        CHECK_INT(life->state, BH_WORKER_IDLE);
+        MUST((life->state) == (BH_WORKER_IDLE));
         count++;
     }
-    CHECK_INT(count, pool->count[BH_WORKER_IDLE]);
-    CHECK(!pool->idle || !pool->queue);
+    MUST((count) == (pool->count[BH_WORKER_IDLE]));
+    MUST(!pool->idle || !pool->queue);
 }
 
 static void check_queue(const bh_pool *pool)
@@ -479,14 +494,14 @@ static void check_queue(const bh_pool *pool)
     uint32_t count = 0;
 
     for (const struct bhi_ticket *ticket = pool->queue; ticket; ticket = ticket->next) {
-        CHECK_INT(ticket->state, BHI_TICKET_QUEUED);
-        CHECK(ticket->previous == previous);
-        CHECK_INT(ticket->word, 0);
+        MUST((ticket->state) == (BHI_TICKET_QUEUED));
+        MUST(ticket->previous == previous);
+        MUST((ticket->word) == (0));
         previous = ticket;
         count++;
     }
-    CHECK(pool->queue_last == previous);
-    CHECK_INT(count, pool->queued);
+    MUST(pool->queue_last == previous);
+    MUST((count) == (pool->queued));
 }
 
 /** See world.h. */
@@ -504,6 +519,6 @@ void world_check(void)
         ended += pool->outcomes[i];
     for (unsigned i = 0; i < BH_REFUSAL_COUNT; i++)
         refused += pool->refusals[i];
-    CHECK_INT(refused, pool->outcomes[BH_OUTCOME_REFUSED]);
-    CHECK_INT(pool->submitted, ended + pool->queued + pool->running);
+    MUST((refused) == (pool->outcomes[BH_OUTCOME_REFUSED]));
+    MUST((pool->submitted) == (ended + pool->queued + pool->leaving + pool->running));
 }

@@ -27,6 +27,7 @@ struct world_call {
     bh_value argument;
     int64_t wait_ms;  /* it is sent that much later */
     int64_t ended_ms; /* world_ms() at its end */
+    unsigned begun;   /* how often a worker began it */
     bool sent;
     bool ended;
     bool freed;
@@ -48,7 +49,8 @@ struct world {
     size_t call_count;
     unsigned most_processes; /* that there ever were */
     uint64_t switches;
-    char log[16384]; /* the events since world_begin(), a word each */
+    uint64_t switched_at; /* `switches` when the clock moved last */
+    char log[16384];      /* the events since world_begin(), a word each */
 };
 extern struct world world;
 
@@ -85,6 +87,12 @@ struct bh_result *world_ask(bh_pool *pool, const char *method);
 
 /** Runs a function on a thread of its own, now. */
 void world_spawn(void (*run)(void *argument), void *argument);
+
+/** A check that says which world it was, when, and what had happened. */
+#define MUST(condition)                                                                            \
+    ((condition) ? (void)0                                                                         \
+                 : FAIL("seed %llu at %lld ms: %s; events: %s", (unsigned long long)world.seed,    \
+                        (long long)world_ms(), #condition, world.log))
 
 /** Checks the invariants of world.pool. */
 void world_check(void);

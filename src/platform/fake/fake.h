@@ -30,7 +30,7 @@ struct bhf_start {
     int refused; /* bhp_worker_start() itself fails with this code; 0: it does not */
     int64_t started_ms;
     int64_t ready_ms;
-    int64_t exit_ms;         /* it ends by itself, as `end` says, unless it serves a request */
+    int64_t exit_ms;         /* it ends by itself, as `end` says, whatever it does */
     struct bhp_obituary end; /* NOT_STARTED: then there never is a process */
     int64_t kill_ms;         /* from bhp_worker_kill() to its end */
     int64_t quit_ms;         /* from bhp_worker_quit(), when it is idle, to its end */
@@ -89,6 +89,8 @@ struct bhf_driver {
     /** A request; the plan comes filled in for a quick reply. */
     void (*plan_request)(void *context, uint64_t cookie, const struct bhp_call *call,
                          struct bhf_request *plan);
+    /** A worker begins a request: from here on it is started. */
+    void (*begun)(void *context, const struct bhp_call *call);
     /** The core broke a law of the contract. Must not return. */
     void (*broken)(void *context, const char *law);
 };

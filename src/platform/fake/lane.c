@@ -37,6 +37,8 @@ void bhf_lane_begin(struct bhp_worker *worker)
     worker->due[BHF_AT_PROGRESS] = bhf_after(bhf_world.now, lane->plan.progress_ms);
     if (lane->plan.output)
         bhf_worker_write(worker, lane->plan.output, 0);
+    if (bhf_world.driver.begun)
+        bhf_world.driver.begun(bhf_world.driver.context, lane->call);
     bhf_lane_nudge(worker);
 }
 

@@ -2,17 +2,18 @@
 /*
  * The birth of a launcher: a child of this process that this process's host never sees.
  *
- * Model: two clones. The *intermediate* is our child with exit signal 0, so that neither SIGCHLD nor
- * waitpid(-1) tells of it; it never execs, because exec would give it SIGCHLD back. It starts the
- * *launcher* and ends, and we reap it through its pidfd; the launcher thereby belongs to init.
- * Both run in our memory (CLONE_VM) while this thread waits (CLONE_VFORK): nothing is copied, however
- * large the host is. The intermediate shares our table of descriptors as well, so that the pidfd of
- * the launcher, which the kernel makes for it, is ours.
+ * Model: two clones. The *intermediate* is our child with exit signal 0, so that neither SIGCHLD
+ * nor waitpid(-1) tells of it; it never execs, because exec would give it SIGCHLD back. It starts
+ * the *launcher* and ends, and we reap it through its pidfd; the launcher thereby belongs to init.
+ * Both run in our memory (CLONE_VM) while this thread waits (CLONE_VFORK): nothing is copied,
+ * however large the host is. The intermediate shares our table of descriptors as well, so that the
+ * pidfd of the launcher, which the kernel makes for it, is ours.
  *
  * Invariants of the code that runs in the children, marked BHL_BARE: it calls nothing but the
- * system, directly (a sanitizer's wrapper would write the child's doings into the parent's books); it
- * writes to nothing but its stack, errno, and the struct birth. All signals are blocked from before the
- * first clone until the launcher has put every signal to its default: no handler of the host runs there.
+ * system, directly (a sanitizer's wrapper would write the child's doings into the parent's books);
+ * it writes to nothing but its stack, errno, and the struct birth. All signals are blocked from
+ * before the first clone until the launcher has put every signal to its default: no handler of the
+ * host runs there.
  */
 #include "nursery.h"
 
@@ -42,8 +43,8 @@ extern const unsigned char bhi_launcher_image_end[];
 #define P_PIDFD 3
 #endif
 
-/* ThreadSanitizer puts a wrapper before clone() that takes CLONE_VM for fork(); glibc has a second name
- * for it. */
+/* ThreadSanitizer puts a wrapper before clone() that takes CLONE_VM for fork(); glibc has a second
+ * name for it. */
 #if defined(__GLIBC__)
 int __clone(int (*body)(void *), void *stack, int flags, void *argument, ...);
 #define CLONE __clone

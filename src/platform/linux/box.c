@@ -2,11 +2,12 @@
 /*
  * Reading the box: the words that a worker writes about itself.
  *
- * Model: each word is loaded once into a private copy; what was loaded is then checked and translated.
- * The reply half is mapped read-only and cannot be truncated, so that reading it never fails.
+ * Model: each word is loaded once into a private copy; what was loaded is then checked and
+ * translated. The reply half is mapped read-only and cannot be truncated, so that reading it never
+ * fails.
  *
- * Invariant: nothing in a struct bhp_box depends on a word that can still change, and no number in it
- * is used as an index or a length unchecked. It is hearsay all the same.
+ * Invariant: nothing in a struct bhp_box depends on a word that can still change, and no number in
+ * it is used as an index or a length unchecked. It is hearsay all the same.
  */
 #include "nursery.h"
 
@@ -77,8 +78,8 @@ void bhp_worker_box(const bhp_worker *worker, struct bhp_box *box)
 {
     const struct bhl_reply_half *half = bhl_reply(worker);
 
-    /* Acquire: pairs with the worker's release stores, so that `committed` is not older than `started`
-     * makes it look. */
+    /* Acquire: pairs with the worker's release stores, so that `committed` is not older than
+     * `started` makes it look. */
     *box = (struct bhp_box){.fault = {.kind = BHP_FAULT_NONE, .syscall = -1}};
     box->committed = atomic_load_explicit(&half->committed, memory_order_acquire);
     box->started = atomic_load_explicit(&half->started, memory_order_acquire);

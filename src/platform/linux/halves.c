@@ -2,12 +2,12 @@
 /*
  * Shared memory: the two halves of a worker, and mapping in general.
  *
- * Model: a memory file is made at its full size, its pages are reserved, it is mapped, and only then
- * sealed and promised to anybody. The request half gets FUTURE_WRITE: our mapping is the last that can
- * write. The reply half cannot have that; we map it read-only.
+ * Model: a memory file is made at its full size, its pages are reserved, it is mapped, and only
+ * then sealed and promised to anybody. The request half gets FUTURE_WRITE: our mapping is the last
+ * that can write. The reply half cannot have that; we map it read-only.
  *
- * Invariants: no access to a mapping made here can fail for lack of memory or because the other side
- * truncated the file. No mapping is inherited by a forked child of the host.
+ * Invariants: no access to a mapping made here can fail for lack of memory or because the other
+ * side truncated the file. No mapping is inherited by a forked child of the host.
  */
 #include "nursery.h"
 
@@ -66,8 +66,8 @@ static bool map_file(struct bhl_mapping *map, int fd, size_t bytes, bool writabl
 /** See nursery.h. */
 int bhl_memory_make(const char *name, size_t bytes, bool writable, struct bhl_mapping *map)
 {
-    int seals = writable ? SEALS_FIXED | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL
-                         : SEALS_FIXED | F_SEAL_SEAL;
+    int seals =
+        writable ? SEALS_FIXED | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL : SEALS_FIXED | F_SEAL_SEAL;
     int fd = bhl_memory_file(name, bytes, false);
 
     if (fd < 0)

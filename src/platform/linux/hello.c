@@ -2,12 +2,13 @@
 /*
  * A worker's greeting and its table of methods.
  *
- * Model: the first message on the control socket is HELLO; with it, the reply half holds the table in
- * wire form. It is copied once, then checked, then indexed by name. After that the control socket is not
- * watched any more: only a lane call reads it, when a reply says that a segment follows.
+ * Model: the first message on the control socket is HELLO; with it, the reply half holds the table
+ * in wire form. It is copied once, then checked, then indexed by name. After that the control
+ * socket is not watched any more: only a lane call reads it, when a reply says that a segment
+ * follows.
  *
- * Invariant: a worker is READY with a table in which every name is a non-empty string and stands once;
- * or it broke the protocol and is killed.
+ * Invariant: a worker is READY with a table in which every name is a non-empty string and stands
+ * once; or it broke the protocol and is killed.
  */
 #include "nursery.h"
 
@@ -151,7 +152,9 @@ static void on_hello(bhp_worker *worker, const struct bhl_control *hello)
     int rc = read_methods(worker, hello->length, &problem);
     if (rc == BH_OK) {
         worker->ready = true;
-        bhl_queue(worker, BHL_PENDING_READY);
+        if (atomic_load(&worker->pid) !=
+            0) /* else STARTED, which comes by another way, brings it */
+            bhl_queue(worker, BHL_PENDING_READY);
         return;
     }
     bhl_methods_deinit(&worker->methods);
@@ -170,7 +173,8 @@ static void on_message(bhp_worker *worker, const struct bhl_control *message,
         bhl_worker_broke(worker, "worker speaks protocol version %" PRIu32 ", dispatcher %u",
                          message->version, BHL_VERSION);
     else if (message->type != BHL_CONTROL_HELLO)
-        bhl_worker_broke(worker, "it begins with a message of type %" PRIu32 ", not with a greeting",
+        bhl_worker_broke(worker,
+                         "it begins with a message of type %" PRIu32 ", not with a greeting",
                          message->type);
     else if (bytes != sizeof(*message) || mail->cut || mail->fd_count > 0 || mail->fds_cut)
         bhl_worker_broke(worker, "its greeting has the wrong size");
@@ -188,7 +192,8 @@ void bhl_hello_read(bhp_worker *worker)
     if (mail.bytes < 0 && errno == EAGAIN)
         return;
     bhl_unwatch(worker->nursery, &worker->control_source);
-    if (mail.bytes > 0) /* else it closed the socket: it is ending, or its start-up takes too long */
+    if (mail.bytes >
+        0) /* else it closed the socket: it is ending, or its start-up takes too long */
         on_message(worker, &message, &mail);
     bhl_mail_drop(&mail);
 }

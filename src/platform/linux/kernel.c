@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does this kernel have what we need? Asked once for each pool, by trying: version numbers lie (vendor
- * kernels, gVisor), and a seccomp filter can take away what the version promises.
+ * Does this kernel have what we need? Asked once for each pool, by trying: version numbers lie
+ * (vendor kernels, gVisor), and a seccomp filter can take away what the version promises.
  *
- * Model: one probe for each feature that can be missing on a kernel the library otherwise starts on.
- * The newest of them, futex_waitv (5.16), sets the floor.
+ * Model: one probe for each feature that can be missing on a kernel the library otherwise starts
+ * on. The newest of them, futex_waitv (5.16), sets the floor.
  */
 #include "support.h"
 
@@ -72,10 +72,11 @@ int bhl_kernel_check(struct bh_problem *problem)
             continue;
         int error = errno;
         uname(&system);
-        return bhi_problem_set(problem, BH_E_UNSUPPORTED, error,
-                               "%s does not work here (%s); Bulkhead needs Linux 5.16 or later and no "
-                               "seccomp filter that forbids it; this is Linux %s",
-                               features[i].name, bhl_error_text(error), system.release);
+        return bhi_problem_set(
+            problem, BH_E_UNSUPPORTED, error,
+            "%s does not work here (%s); Bulkhead needs Linux 5.16 or later and no "
+            "seccomp filter that forbids it; this is Linux %s",
+            features[i].name, bhl_error_text(error), system.release);
     }
     return BH_OK;
 }

@@ -2,10 +2,10 @@
 /*
  * One request to one worker, on the caller's own thread.
  *
- * Model: protocol.h has the wake-up protocol; this is its left column. The caller places its arguments,
- * publishes the serial, rings, and sleeps on two words at once: the worker's bell, which the worker can
- * ring for no reason but not silence, and the private stop word, which the worker cannot touch and which
- * the supervisor sets when the worker has ended.
+ * Model: protocol.h has the wake-up protocol; this is its left column. The caller places its
+ * arguments, publishes the serial, rings, and sleeps on two words at once: the worker's bell, which
+ * the worker can ring for no reason but not silence, and the private stop word, which the worker
+ * cannot touch and which the supervisor sets when the worker has ended.
  *
  * Invariants: a reply is read only after `committed` said its serial, and only if it did not say so
  * before the request was published. A worker that rings without end costs its caller a hundred
@@ -57,7 +57,8 @@ static bool committed(const bhp_worker *worker, uint64_t serial)
     return atomic_load_explicit(&bhl_reply(worker)->committed, memory_order_acquire) == serial;
 }
 
-/* Sleeps while the bell is unchanged and nobody stops. @return whether the system agreed to sleep */
+/* Sleeps while the bell is unchanged and nobody stops. @return whether the system agreed to sleep
+ */
 static bool sleep_on_both(const _Atomic uint32_t *bell, uint32_t rung, bhp_word *stop)
 {
     struct futex_waitv words[2] = {
@@ -73,7 +74,8 @@ struct patience {
     int64_t pause;
 };
 
-/* Sleeps as long as it is safe to: until the bell, or, if it rings too often, for a growing pause. */
+/* Sleeps as long as it is safe to: until the bell, or, if it rings too often, for a growing pause.
+ */
 static void sleep_some(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
                        struct patience *patience)
 {
@@ -127,7 +129,8 @@ static void publish(bhp_worker *worker, uint64_t serial, uint32_t method,
     half->length = placed->length;
     half->segment = placed->segment;
     half->segment_bytes = placed->segment_bytes;
-    /* Both pair with the worker's acquire loads: serial after the message, bell after the serial. */
+    /* Both pair with the worker's acquire loads: serial after the message, bell after the serial.
+     */
     atomic_store_explicit(&half->serial, serial, memory_order_release);
     atomic_fetch_add_explicit(&half->bell, 1, memory_order_release);
     syscall(SYS_futex, &half->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
@@ -145,8 +148,8 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
     if (atomic_load(&worker->ended)) /* pairs with finish() */
         return BHP_LANE_LOST;
     if (answered_early(worker, call->serial))
-        return bhl_lane_say(reply, BHP_LANE_BROKEN, "request %" PRIu64 " was answered before it was asked",
-                            call->serial);
+        return bhl_lane_say(reply, BHP_LANE_BROKEN,
+                            "request %" PRIu64 " was answered before it was asked", call->serial);
     enum bhp_lane_end end = bhl_lane_place(worker, call, &placed, reply);
     if (end == BHP_LANE_REPLIED) {
         publish(worker, call->serial, (uint32_t)method, &placed);

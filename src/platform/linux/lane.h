@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file lane.h
- * The three steps of a lane call: placing the arguments, waiting, reading the reply. All on the calling
- * thread, which holds the worker's lease.
+ * The three steps of a lane call: placing the arguments, waiting, reading the reply. All on the
+ * calling thread, which holds the worker's lease.
  *
  * A step returns BHP_LANE_REPLIED when the call goes on, and any other end when that is the call's.
  */
@@ -14,7 +14,7 @@
 /** Where the arguments are. */
 struct bhl_placed {
     uint64_t length;
-    uint64_t segment;           /* 0: in the half */
+    uint64_t segment; /* 0: in the half */
     uint64_t segment_bytes;
     struct bhl_mapping transient; /* to be unmapped after the call */
 };
@@ -23,7 +23,8 @@ struct bhl_placed {
 enum bhp_lane_end bhl_lane_say(struct bhp_reply *reply, enum bhp_lane_end end, const char *format,
                                ...) BH_PRINTF(3, 4);
 
-/** Marshals the arguments into the request half or a segment, and promises a new segment to the worker. */
+/** Marshals the arguments into the request half or a segment, and promises a new segment to the
+ * worker. */
 enum bhp_lane_end bhl_lane_place(bhp_worker *worker, const struct bhp_call *call,
                                  struct bhl_placed *placed, struct bhp_reply *reply);
 

@@ -2,14 +2,14 @@
 /*
  * Placing the arguments of a request where the worker can read them.
  *
- * Model: what fits goes into the request half. What does not goes into a segment: a sealed memory file
- * of its own, which the worker gets by its control socket before the request is published. One segment
- * of up to 1 MiB is kept for the next such request, and replaced when it is too small; a larger one is
- * used once, and the kept one is given up for it.
+ * Model: what fits goes into the request half. What does not goes into a segment: a sealed memory
+ * file of its own, which the worker gets by its control socket before the request is published. One
+ * segment of up to 1 MiB is kept for the next such request, and replaced when it is too small; a
+ * larger one is used once, and the kept one is given up for it.
  *
- * Invariants: the pages of a segment are there before it is promised. At any moment there is at most one
- * segment, here and in the worker: it keeps the last one that a request named, unless that was
- * transient.
+ * Invariants: the pages of a segment are there before it is promised. At any moment there is at
+ * most one segment, here and in the worker: it keeps the last one that a request named, unless that
+ * was transient.
  */
 #include "lane.h"
 
@@ -36,8 +36,8 @@ static uint64_t rounded(uint64_t size, size_t page)
     return bytes;
 }
 
-/* The worker does not take messages: because it is dead, which the supervisor will say, or for no good
- * reason. */
+/* The worker does not take messages: because it is dead, which the supervisor will say, or for no
+ * good reason. */
 static enum bhp_lane_end cannot_tell(const bhp_worker *worker, const struct bhp_call *call,
                                      struct bhp_reply *reply)
 {
@@ -58,8 +58,9 @@ static enum bhp_lane_end cannot_tell(const bhp_worker *worker, const struct bhp_
 }
 
 /* Makes a segment and sends it. */
-static enum bhp_lane_end new_segment(bhp_worker *worker, const struct bhp_call *call, uint64_t bytes,
-                                     struct bhl_mapping *map, struct bhp_reply *reply)
+static enum bhp_lane_end new_segment(bhp_worker *worker, const struct bhp_call *call,
+                                     uint64_t bytes, struct bhl_mapping *map,
+                                     struct bhp_reply *reply)
 {
     struct bhl_control message = {.magic = BHL_MAGIC,
                                   .type = BHL_CONTROL_SEGMENT,

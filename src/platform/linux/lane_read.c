@@ -2,13 +2,13 @@
 /*
  * Reading a committed reply: everything here is hostile input.
  *
- * Model: the head of the reply is loaded once, word by word, into a private struct; it is checked; the
- * data are copied once into private memory; that is decoded. A segment is a descriptor that the worker
- * sent: it is read with pread(), never mapped, and only if it is a memory file sealed against
- * shrinking, because reading any other kind of file could block or fail.
+ * Model: the head of the reply is loaded once, word by word, into a private struct; it is checked;
+ * the data are copied once into private memory; that is decoded. A segment is a descriptor that the
+ * worker sent: it is read with pread(), never mapped, and only if it is a memory file sealed
+ * against shrinking, because reading any other kind of file could block or fail.
  *
- * Invariants: no byte that the worker can still change is looked at twice. A flaw is BROKEN and says
- * what was wrong; a lack of memory on this side is UNREADABLE and nobody's fault.
+ * Invariants: no byte that the worker can still change is looked at twice. A flaw is BROKEN and
+ * says what was wrong; a lack of memory on this side is UNREADABLE and nobody's fault.
  */
 #include "lane.h"
 
@@ -71,8 +71,8 @@ static enum bhp_lane_end decode(const bhp_worker *worker, const void *bytes, uin
 
     int rc = bh_wire_read(&all, bytes, (size_t)length, &limits, &problem);
     if (rc == BH_E_MEMORY)
-        return bhl_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for a reply of %" PRIu64 " bytes",
-                            length);
+        return bhl_lane_say(reply, BHP_LANE_UNREADABLE,
+                            "no memory for a reply of %" PRIu64 " bytes", length);
     if (rc != BH_OK)
         return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply is malformed: %s", problem.text);
     uint64_t count = all.length;
@@ -158,8 +158,8 @@ static enum bhp_lane_end decode_segment(const bhp_worker *worker, int fd, uint64
     unsigned char *bytes = bhi_alloc(length > 0 ? (size_t)length : 1);
 
     if (bytes == NULL)
-        return bhl_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for a reply of %" PRIu64 " bytes",
-                            length);
+        return bhl_lane_say(reply, BHP_LANE_UNREADABLE,
+                            "no memory for a reply of %" PRIu64 " bytes", length);
     enum bhp_lane_end end =
         read_all(fd, bytes, length)
             ? decode(worker, bytes, length, reply)

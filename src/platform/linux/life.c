@@ -3,12 +3,13 @@
  * A worker's life, from the request to start it to the last close.
  *
  * Model: asked for → STARTED (pid and pidfd known) → READY (it greeted) → ended. Its end needs two
- * witnesses: the launcher's report, which says how, and its pidfd, which says that nothing of it runs
- * any more. If the launcher is lost, the pidfd is enough, and nobody says how. Only then EXITED.
+ * witnesses: the launcher's report, which says how, and its pidfd, which says that nothing of it
+ * runs any more. If the launcher is lost, the pidfd is enough, and nobody says how. Only then
+ * EXITED.
  *
  * Invariants: EXITED comes exactly once, whatever order the witnesses come in. The pidfd stays open
- * until the free, so that a kill from any thread hits this process or nothing. A failed start leaves
- * nothing behind: it is undone by the destructor of a living worker.
+ * until the free, so that a kill from any thread hits this process or nothing. A failed start
+ * leaves nothing behind: it is undone by the destructor of a living worker.
  */
 #include "nursery.h"
 
@@ -66,7 +67,7 @@ static int ask_for(bhp_worker *worker, const int given[GIVEN_COUNT], struct bh_p
     if (worker->nursery->launcher.state == BHL_LAUNCHER_DOWN) {
         if (problem != NULL)
             *problem = worker->nursery->launcher.problem;
-        return BH_E_SYSTEM;
+        return BH_E_STATE;
     }
     if (!bhl_link_send(worker->nursery, &message, given, GIVEN_COUNT))
         return bhl_problem_errno(problem, "asking the launcher for a worker");
@@ -148,7 +149,8 @@ void bhp_worker_free(bhp_worker *worker)
 
 /* ---- what happens to it ---- */
 
-/* statm, by its number: the process must still live after the opening, or the number could be another's. */
+/* statm, by its number: the process must still live after the opening, or the number could be
+ * another's. */
 static void open_statm(bhp_worker *worker, int64_t pid, int pidfd)
 {
     char path[40];
@@ -171,7 +173,7 @@ void bhl_worker_started(bhp_worker *worker, int64_t pid, int pidfd)
     }
     if (atomic_load(&worker->unwanted)) /* pairs with the store in bhp_worker_kill() */
         bhp_worker_kill(worker);
-    bhl_queue(worker, BHL_PENDING_STARTED);
+    bhl_queue(worker, BHL_PENDING_STARTED | (worker->ready ? BHL_PENDING_READY : 0));
 }
 
 static void finish(bhp_worker *worker)
@@ -185,7 +187,8 @@ static void finish(bhp_worker *worker)
     bhl_queue(worker, BHL_PENDING_EXITED);
 }
 
-/* Ends it when both witnesses have spoken. One without a watched pidfd cannot say more than it does. */
+/* Ends it when both witnesses have spoken. One without a watched pidfd cannot say more than it
+ * does. */
 static void finish_if_over(bhp_worker *worker)
 {
     if (atomic_load(&worker->ended) || !worker->reported)
@@ -341,7 +344,8 @@ static void ring(bhp_worker *worker)
 {
     struct bhl_request_half *half = bhl_request(worker);
 
-    atomic_fetch_add_explicit(&half->bell, 1, memory_order_release); /* pairs with the worker's load */
+    atomic_fetch_add_explicit(&half->bell, 1,
+                              memory_order_release); /* pairs with the worker's load */
     syscall(SYS_futex, &half->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 

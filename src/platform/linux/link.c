@@ -3,12 +3,12 @@
  * The launcher as the dispatcher sees it: its start, its messages, its loss.
  *
  * Model: DOWN → GREETING (its process runs) → UP (it said HELLO) → lost → DOWN or GREETING again. A
- * worker can be asked for from GREETING on: the request waits in the socket. Lost means that its socket
- * or its pidfd ended, that it sent what we cannot read, or that it owes an answer for too long; what
- * remains of it is killed, so that a lost launcher never comes back.
+ * worker can be asked for from GREETING on: the request waits in the socket. Lost means that its
+ * socket or its pidfd ended, that it sent what we cannot read, or that it owes an answer for too
+ * long; what remains of it is killed, so that a lost launcher never comes back.
  *
- * Invariants: when the launcher is lost, every worker of it is on its way to EXITED. A launcher that
- * dies young is not started again at once, however often it does that.
+ * Invariants: when the launcher is lost, every worker of it is on its way to EXITED. A launcher
+ * that dies young is not started again at once, however often it does that.
  */
 #include "nursery.h"
 
@@ -24,8 +24,8 @@
 #define PATIENCE (5000 * BHL_MS)
 /* Pauses between tries to start a launcher that does not stay. */
 #define DELAY_FIRST (50 * BHL_MS)
-#define DELAY_MOST (5000 * BHL_MS)
-#define GROWN_UP (1000 * BHL_MS)
+#define DELAY_MOST (1000 * BHL_MS)
+#define GROWN_UP (100 * BHL_MS)
 
 /* ---- start ---- */
 
@@ -251,8 +251,8 @@ bool bhl_link_read(bhp_nursery *nursery)
 /** See nursery.h. */
 void bhl_launcher_ended(bhp_nursery *nursery)
 {
-    /* The event may be of a launcher that was lost since; and the end of the socket may never come if a
-     * child that the host forked at the wrong moment holds it open. */
+    /* The event may be of a launcher that was lost since; and the end of the socket may never come
+     * if a child that the host forked at the wrong moment holds it open. */
     if (bhl_readable(nursery->launcher.pidfd) && bhl_link_read(nursery))
         bhl_launcher_lose(nursery, "it ended");
 }

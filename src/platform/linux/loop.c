@@ -2,15 +2,15 @@
 /*
  * The supervisor's loop: epoll in, events out.
  *
- * Model: what epoll says is handled at once and turned into bits in worker->pending; workers with such
- * bits stand in a queue, which is emptied into the caller's array. So an array that is too small loses
- * nothing, and nothing is allocated.
+ * Model: what epoll says is handled at once and turned into bits in worker->pending; workers with
+ * such bits stand in a queue, which is emptied into the caller's array. So an array that is too
+ * small loses nothing, and nothing is allocated.
  *
- * Invariants: a worker is in the queue exactly when it has pending bits; its EXITED is the last of its
- * events. Sources are level-triggered and epoll takes turns among them; each handler reads a bounded
- * amount: so no worker can starve another or the launcher. A source that cannot be read any more
- * (end of file) is not watched any more: it cannot spin the loop. A source that was unwatched while
- * its event already lay in the batch is skipped by its fd of -1.
+ * Invariants: a worker is in the queue exactly when it has pending bits; its EXITED is the last of
+ * its events. Sources are level-triggered and epoll takes turns among them; each handler reads a
+ * bounded amount: so no worker can starve another or the launcher. A source that cannot be read any
+ * more (end of file) is not watched any more: it cannot spin the loop. A source that was unwatched
+ * while its event already lay in the batch is skipped by its fd of -1.
  */
 #include "nursery.h"
 

@@ -6,8 +6,8 @@
  * filled up to any step. What a forked child of the host must not touch says so itself: one page
  * that the kernel wipes on fork.
  *
- * Invariant: when bhp_nursery_close() returns, the launcher is gone, and with it (it kills before it
- * goes) every worker and what they left.
+ * Invariant: when bhp_nursery_close() returns, the launcher is gone, and with it (it kills before
+ * it goes) every worker and what they left.
  */
 #include "nursery.h"
 
@@ -159,8 +159,8 @@ static bool await_end(int pidfd, int ms)
     return rc > 0;
 }
 
-/* If the host is a subreaper, or the first process of a container, the launcher became its child: its
- * remains are ours to remove. Else this does nothing. */
+/* If the host is a subreaper, or the first process of a container, the launcher became its child:
+ * its remains are ours to remove. Else this does nothing. */
 static void reap_if_ours(int pidfd)
 {
     siginfo_t info;

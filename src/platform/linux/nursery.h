@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file nursery.h
- * What the files of the dispatcher's side know together: the nursery, its workers, and who calls whom.
+ * What the files of the dispatcher's side know together: the nursery, its workers, and who calls
+ * whom.
  *
  *   nursery.c   open, close, forked              loop.c     epoll, the queue of events, timers
  *   spec.c, resolve.c   the start specification  link.c     messages from and to the launcher
@@ -9,9 +10,9 @@
  *   halves.c    the two shared memory files      hello.c    its greeting and its table of methods
  *   box.c       what it wrote about itself       lane*.c    requests and replies
  *
- * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic or fixed
- * before the worker is handed out) and those marked [lane], which belong to whoever holds the worker's
- * lease.
+ * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic or
+ * fixed before the worker is handed out) and those marked [lane], which belong to whoever holds the
+ * worker's lease.
  */
 #ifndef BHL_NURSERY_H
 #define BHL_NURSERY_H
@@ -43,12 +44,12 @@ struct bhl_source {
 
 /** Everything that is needed to start a launcher, again and again. */
 struct bhl_birth {
-    int spec;          /* sealed memory file */
-    int image;         /* sealed memory file with the launcher's program, or -1: `path` */
-    int dispatcher;    /* this process's pidfd */
-    char *path;        /* of a launcher program, or NULL: owned */
-    char *program;     /* of the workers, for texts: owned */
-    char pool[64];     /* name, fit for a command line */
+    int spec;       /* sealed memory file */
+    int image;      /* sealed memory file with the launcher's program, or -1: `path` */
+    int dispatcher; /* this process's pidfd */
+    char *path;     /* of a launcher program, or NULL: owned */
+    char *program;  /* of the workers, for texts: owned */
+    char pool[64];  /* name, fit for a command line */
 };
 
 enum bhl_launcher_state {
@@ -91,11 +92,11 @@ struct bhp_nursery {
     int epoll;
     struct bhl_source kick_source;
     struct bhl_launcher launcher;
-    bhp_worker *workers;           /* all */
-    bhp_worker *first, *last;      /* those with events pending, oldest first */
-    _Atomic uint32_t overdue;      /* [any] workers may have a `due`: look. Pairs with itself: a kill of a
-                                      worker without a process raises it, the loop clears it */
-    bool lost;                     /* BHP_EVENT_LOST is pending */
+    bhp_worker *workers;      /* all */
+    bhp_worker *first, *last; /* those with events pending, oldest first */
+    _Atomic uint32_t overdue; /* [any] workers may have a `due`: look. Pairs with itself: a kill of
+                                 a worker without a process raises it, the loop clears it */
+    bool lost;                /* BHP_EVENT_LOST is pending */
 };
 
 /* ---- workers ---- */
@@ -114,8 +115,8 @@ struct bhl_segment {
 
 /** A method table with an index by name. */
 struct bhl_methods {
-    bh_value list;    /* array of {name, help} */
-    uint32_t *slots;  /* open addressing, power of two; 0: empty, else position + 1 */
+    bh_value list;   /* array of {name, help} */
+    uint32_t *slots; /* open addressing, power of two; 0: empty, else position + 1 */
     uint32_t mask;
 };
 
@@ -138,16 +139,16 @@ struct bhp_worker {
     struct bhl_source pidfd_source;
 
     /* [any] */
-    _Atomic int pidfd;     /* -1 until STARTED; pairs with `unwanted`: whichever of killer and STARTED
-                              comes second sees the other and kills */
+    _Atomic int pidfd; /* -1 until STARTED; pairs with `unwanted`: whichever of killer and STARTED
+                          comes second sees the other and kills */
     _Atomic bool unwanted; /* somebody wants it killed */
     _Atomic bool ended;    /* EXITED is on its way; lane calls end. Pairs with the lane's look */
     _Atomic int64_t pid;   /* 0 until STARTED */
 
-    bool gone;         /* its pidfd says so */
-    bool reported;     /* the launcher said EXITED or NOT_STARTED, or is lost itself */
-    bool ready;        /* said a proper HELLO */
-    int64_t due;       /* until when the launcher must have reported, or BHP_FOREVER */
+    bool gone;     /* its pidfd says so */
+    bool reported; /* the launcher said EXITED or NOT_STARTED, or is lost itself */
+    bool ready;    /* said a proper HELLO */
+    int64_t due;   /* until when the launcher must have reported, or BHP_FOREVER */
     struct bhp_obituary obituary;
     struct bhl_methods methods; /* fixed from READY on */
 
@@ -201,7 +202,8 @@ bool bhl_link_read(bhp_nursery *nursery);
 void bhl_launcher_ended(bhp_nursery *nursery);
 /** The launcher is of no use any more: ends it and all workers, and plans the next. */
 void bhl_launcher_lose(bhp_nursery *nursery, const char *why);
-/** Does what is due: a new launcher, or giving up one that does not answer. @return when to come again */
+/** Does what is due: a new launcher, or giving up one that does not answer. @return when to come
+ * again */
 int64_t bhl_launcher_tick(bhp_nursery *nursery, int64_t now);
 /** Sends. @return whether it went; else errno */
 bool bhl_link_send(bhp_nursery *nursery, const struct bhl_launch *message, const int *fds,
@@ -211,8 +213,9 @@ bool bhl_link_send(bhp_nursery *nursery, const struct bhl_launch *message, const
 
 /** Makes both halves and maps them. @param fds the memory files for the worker: request, reply */
 int bhl_halves_make(bhp_worker *worker, int fds[2], struct bh_problem *problem);
-/** Makes a memory file, reserves its pages, maps it and seals it for good: one that we write so that
- * nobody else can, one that we read so that it keeps its size. @return its descriptor, or -1 and errno */
+/** Makes a memory file, reserves its pages, maps it and seals it for good: one that we write so
+ * that nobody else can, one that we read so that it keeps its size. @return its descriptor, or -1
+ * and errno */
 int bhl_memory_make(const char *name, size_t bytes, bool writable, struct bhl_mapping *map);
 void bhl_unmap(struct bhl_mapping *map);
 

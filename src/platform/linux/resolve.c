@@ -2,7 +2,8 @@
 /*
  * Names of programs, users and processors, resolved.
  *
- * Invariant: what comes out needs no environment, no working directory and no user database any more.
+ * Invariant: what comes out needs no environment, no working directory and no user database any
+ * more.
  */
 #include "resolve.h"
 
@@ -92,7 +93,8 @@ int bhl_resolve_program(const char *name, char **path, struct bh_problem *proble
 
 /* ---- users ---- */
 
-/* Asks the user database, with a buffer that grows until the answer fits. NULL and 0: no such user. */
+/* Asks the user database, with a buffer that grows until the answer fits. NULL and 0: no such user.
+ */
 static int look_up(const char *name, const uid_t *uid, struct passwd *entry, char **buffer)
 {
     struct passwd *found = NULL;

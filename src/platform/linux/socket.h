@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file socket.h
- * Messages with descriptors over a SOCK_SEQPACKET socket, for both ends of the launcher's socket and the
- * dispatcher's end of a worker's. Needs nothing but libc, so that the launcher can have it too.
+ * Messages with descriptors over a SOCK_SEQPACKET socket, for both ends of the launcher's socket
+ * and the dispatcher's end of a worker's. Needs nothing but libc, so that the launcher can have it
+ * too.
  *
  * A message is one fixed-size struct. Nothing here blocks: a full or empty socket is EAGAIN.
  */
@@ -20,9 +21,10 @@
 
 /** What came out of a socket. The descriptors belong to the caller. */
 struct bhl_mail {
-    ssize_t bytes; /* -1: see errno; 0: the other end is closed (or sent nothing, which nobody does) */
-    bool cut;      /* the message was longer than asked for */
-    bool fds_cut;  /* it had more descriptors than there was room for, here or in the process */
+    ssize_t
+        bytes; /* -1: see errno; 0: the other end is closed (or sent nothing, which nobody does) */
+    bool cut;  /* the message was longer than asked for */
+    bool fds_cut; /* it had more descriptors than there was room for, here or in the process */
     size_t fd_count;
     int fds[BHL_FDS_MAX];
 };

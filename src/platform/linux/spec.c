@@ -3,8 +3,8 @@
  * Writes the start specification: everything the launcher needs to know, in one sealed memory file.
  * launch_spec.h describes the format.
  *
- * Model: a buffer that grows; the header is filled while the parts are appended, and written over the
- * front in the end. A failed allocation is remembered and asked for once, at the end.
+ * Model: a buffer that grows; the header is filled while the parts are appended, and written over
+ * the front in the end. A failed allocation is remembered and asked for once, at the end.
  *
  * Invariant: the file is sealed against every change before anybody else sees it.
  */
@@ -236,9 +236,9 @@ int bhl_sealed_copy(const char *name, const void *bytes, size_t size, bool execu
 {
     int fd = bhl_memory_file(name, 0, executable);
 
-    if (fd >= 0 && (!write_all(fd, bytes, size) ||
-                    fcntl(fd, F_ADD_SEALS,
-                          F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0))
+    if (fd >= 0 &&
+        (!write_all(fd, bytes, size) ||
+         fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0))
         bhl_close(&fd);
     return fd;
 }

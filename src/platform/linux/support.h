@@ -33,9 +33,11 @@ struct bh_problem;
 
 /** Closes *fd unless it is -1, and makes it -1. */
 void bhl_close(int *fd);
-/** Moves a new descriptor out of 0, 1, 2, which a host may have closed but still writes to. -1 stays. */
+/** Moves a new descriptor out of 0, 1, 2, which a host may have closed but still writes to. -1
+ * stays. */
 int bhl_lift(int fd);
-/** A connected SOCK_SEQPACKET pair; pair[0] does not block. @return whether; else errno, and both -1 */
+/** A connected SOCK_SEQPACKET pair; pair[0] does not block. @return whether; else errno, and both
+ * -1 */
 bool bhl_socket_pair(int pair[2]);
 /** A pipe; the reading end does not block. Likewise. */
 bool bhl_pipe(int ends[2]);
@@ -51,7 +53,8 @@ bool bhl_readable(int fd);
 int bhl_pidfd_open(int64_t pid);
 /** Kills; the process may have ended already. Async-signal-safe. */
 void bhl_pidfd_kill(int pidfd);
-/** Kills the process group that the process leads, where the kernel can (6.9); else does nothing. */
+/** Kills the process group that the process leads, where the kernel can (6.9); else does nothing.
+ */
 void bhl_pidfd_kill_group(int pidfd);
 
 /* ---- time, signals, texts ---- */
