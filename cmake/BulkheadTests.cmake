@@ -8,16 +8,28 @@
 
 find_program(BH_VALGRIND valgrind)
 
-# Everything that every test sees: where the programs are, and sanitizers that stop at the first
-# finding and leave the signals to the library, whose business they are.
+# Sanitizers stop at the first finding, and leave the signals and the core limit to the library,
+# whose business they are.
+string(
+    JOIN : bh_sanitizer_options
+    halt_on_error=1
+    disable_coredump=0
+    handle_segv=0
+    handle_sigbus=0
+    handle_sigfpe=0
+    handle_sigill=0
+    handle_abort=0
+)
+
+# What every test sees; first where the programs are.
 set(
     BH_TEST_ENVIRONMENT
     BH_BIN=${PROJECT_BINARY_DIR}/bin
     BH_LIB=${PROJECT_BINARY_DIR}/lib
     BH_SOURCE=${PROJECT_SOURCE_DIR}
-    ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0
+    ASAN_OPTIONS=${bh_sanitizer_options}
+    TSAN_OPTIONS=${bh_sanitizer_options}:atexit_sleep_ms=0
     UBSAN_OPTIONS=print_stacktrace=1
-    TSAN_OPTIONS=halt_on_error=1:atexit_sleep_ms=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_abort=0
 )
 if(WIN32)
     list(

@@ -136,6 +136,7 @@ struct bh_death {
     uint64_t served;         /**< requests that it had finished before */
     uint64_t uptime_ms;      /**< from its start to the notice of its end */
     uint64_t peak_rss_bytes; /**< highest anonymous memory that was sampled; 0: never sampled */
+    uint64_t max_rss_bytes;  /**< most memory of all kinds, as the system counted; 0: not known */
     uint64_t user_us;        /**< processor time spent in user mode */
     uint64_t system_us;
 

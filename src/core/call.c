@@ -100,7 +100,10 @@ static void explain_refusal(struct bh_result *result, const struct bhi_ticket *t
     case BH_REFUSAL_CRASH_LOOP:
     case BH_REFUSAL_CANNOT_START:
         bh_death_describe(&pool->last_failure, line, sizeof(line));
-        set_text(result, "%u start-ups in a row failed; the last: %s", pool->failed_starts, line);
+        if (pool->failed_starts > 1)
+            set_text(result, "%u start-ups in a row failed; the last: %s", pool->failed_starts, line);
+        else
+            set_text(result, "%s", line);
         set_death(result, &pool->last_failure);
         break;
     default:

@@ -160,9 +160,8 @@ void bhi_death_write(struct bh_death *death, const struct bhi_known *known,
     death->serial = death->phase == BH_PHASE_REQUEST ? known->serial : 0;
     death->served = known->served;
     death->uptime_ms = known->uptime_ms;
-    death->peak_rss_bytes = known->peak_rss_bytes > obituary->peak_rss_bytes
-                                ? known->peak_rss_bytes
-                                : obituary->peak_rss_bytes;
+    death->peak_rss_bytes = known->peak_rss_bytes;
+    death->max_rss_bytes = obituary->max_rss_bytes;
     death->user_us = obituary->user_us;
     death->system_us = obituary->system_us;
     death->syscall = -1;

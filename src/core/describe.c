@@ -245,6 +245,7 @@ int bh_death_to_value(const struct bh_death *death, bh_value *out)
     result = put_number(result, &map, "served", death->served);
     result = put_number(result, &map, "uptime_ms", death->uptime_ms);
     result = put_number(result, &map, "peak_rss_bytes", death->peak_rss_bytes);
+    result = put_number(result, &map, "max_rss_bytes", death->max_rss_bytes);
     result = put_number(result, &map, "user_us", death->user_us);
     result = put_number(result, &map, "system_us", death->system_us);
     if (death->detail[0])

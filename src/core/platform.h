@@ -155,7 +155,7 @@ struct bhp_obituary {
     int64_t pid;
     uint64_t user_us;
     uint64_t system_us;
-    uint64_t peak_rss_bytes;
+    uint64_t max_rss_bytes; /* most memory of all kinds it ever had; 0: not known */
     char detail[160];
     struct bhp_box box; /* read after the end: final */
 };

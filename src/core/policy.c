@@ -83,14 +83,12 @@ void bhi_policy_start_failed(bh_pool *pool, bool permanent, int64_t now)
     uint64_t pause = options->backoff_initial_ms;
 
     pool->failed_starts++;
-    if (permanent && pool->failed_starts < options->crash_loop_limit)
-        pool->failed_starts = options->crash_loop_limit;
     for (uint32_t i = 1; i < pool->failed_starts && pause < options->backoff_max_ms; i++)
         pause *= 2;
     if (pause > options->backoff_max_ms)
         pause = options->backoff_max_ms;
     pool->start_not_before = now + (int64_t)pause * BHI_MS;
-    if (pool->failed_starts < options->crash_loop_limit)
+    if (!permanent && pool->failed_starts < options->crash_loop_limit)
         return;
     pool->breaker_refusal = pool->last_failure.cause == BH_CAUSE_NOT_STARTED
                                 ? BH_REFUSAL_CANNOT_START

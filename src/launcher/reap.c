@@ -61,7 +61,7 @@ void reap_worker(struct launcher *launcher, struct worker *worker)
     sweep(launcher);
     message.user_us = microseconds(&usage.ru_utime);
     message.system_us = microseconds(&usage.ru_stime);
-    message.peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    message.max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
     message.oom = oom_happened();
     report(launcher, worker, &message, true);
 }

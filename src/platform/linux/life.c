@@ -262,7 +262,7 @@ static void note_exited(struct bhp_obituary *obituary, const struct bhl_launch *
 
     obituary->user_us = message->user_us;
     obituary->system_us = message->system_us;
-    obituary->peak_rss_bytes = message->peak_rss_bytes;
+    obituary->max_rss_bytes = message->max_rss_bytes;
     obituary->cgroup_oom = message->oom != 0;
     if (WIFEXITED(status)) {
         obituary->end = BHP_END_EXIT;

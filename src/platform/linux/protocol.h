@@ -172,7 +172,7 @@ struct bhl_launch {
     int64_t pid;
     uint64_t user_us;
     uint64_t system_us;
-    uint64_t peak_rss_bytes; /* EXITED: of all its memory, shared included */
+    uint64_t max_rss_bytes; /* EXITED: of all its memory, shared included */
     uint32_t oom;      /* EXITED: the cgroup's oom_kill counter went up */
     uint32_t reserved;
     char step[128];    /* NOT_STARTED: "exec /path", "chdir …", cut to fit; else empty */
