@@ -101,7 +101,8 @@ static void explain_refusal(struct bh_result *result, const struct bhi_ticket *t
     case BH_REFUSAL_CANNOT_START:
         bh_death_describe(&pool->last_failure, line, sizeof(line));
         if (pool->failed_starts > 1)
-            set_text(result, "%u start-ups in a row failed; the last: %s", pool->failed_starts, line);
+            set_text(result, "%u start-ups in a row failed; the last: %s", pool->failed_starts,
+                     line);
         else
             set_text(result, "%s", line);
         set_death(result, &pool->last_failure);
@@ -137,22 +138,26 @@ static void release(struct bhi_ticket *ticket, bool served)
 {
     struct bhi_life *life = ticket->life;
 
-    if (life->state == BH_WORKER_BUSY || life->state == BH_WORKER_STOPPING)
+    if (life->state == BH_WORKER_BUSY || life->state == BH_WORKER_STOPPING) {
         bhi_life_settle(life, served, bhp_now());
-    else
-        let_go(ticket);
+        return;
+    }
+    life->served += served;
+    let_go(ticket);
 }
 
 /* The request was claimed, and the worker came back with it all the same, or the claim was followed
  * by its death. */
 static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
-                             struct bh_result *result)
+                             const struct bhp_reply *reply, struct bh_result *result)
 {
     struct bhi_life *life = ticket->life;
     bool sent = end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE;
 
     result->outcome = outcome_of(ticket->claim);
     explain_claim(result, ticket);
+    if (end == BHP_LANE_BROKEN)
+        bhi_life_condemn(life, BH_CAUSE_PROTOCOL, reply->text);
     if (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN || life->state == BH_WORKER_KILLED ||
         life->state == BH_WORKER_DEAD) {
         await_end(life);
@@ -228,7 +233,8 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     if (end == BHP_LANE_BROKEN)
         bhi_life_condemn(life, BH_CAUSE_PROTOCOL, reply->text);
     else
-        bhp_worker_kill(life->worker); /* it has ended; if it has not, its lane has: nothing to blame on it */
+        bhp_worker_kill(
+            life->worker); /* it has ended; if it has not, its lane has: nothing to blame on it */
     await_end(life);
     enum bh_delivery delivery = bhi_delivery_of(&life->box, ticket->serial);
     if (delivery == BH_DELIVERY_NEVER_STARTED) {
@@ -262,7 +268,7 @@ static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bh
     if (!claimed && (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN))
         return conclude_died(ticket, end, reply, result);
     if (claimed)
-        conclude_claimed(ticket, end, result);
+        conclude_claimed(ticket, end, reply, result);
     else if (end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE)
         conclude_answered(ticket, end, reply, result);
     else
@@ -447,11 +453,7 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
     tell_refused(pool, request, result);
     enum bh_outcome outcome = result->outcome;
     bhp_mutex_lock(&pool->lock);
-    pool->inside--;
-    if (pool->closing && pool->inside == 0) {
-        atomic_fetch_add(&pool->news, 1); /* pairs with bh_pool_close() */
-        bhp_word_wake(&pool->news);
-    }
+    bhi_pool_leave(pool);
     bhp_mutex_unlock(&pool->lock);
     return outcome;
 }

@@ -24,12 +24,13 @@ enum bh_delivery bhi_delivery_of(const struct bhp_box *box, uint64_t serial)
     return BH_DELIVERY_NEVER_STARTED;
 }
 
-/* The record speaks of the very signal or exception that ended the process. */
+/* The record speaks of the very signal or exception that ended the process, and of one that leaves
+ * time to write: a kill does not. */
 static bool record_agrees(const struct bhp_obituary *obituary)
 {
     const struct bhp_fault *fault = &obituary->box.fault;
 
-    if (fault->kind == BHP_FAULT_NONE)
+    if (fault->kind == BHP_FAULT_NONE || obituary->by_kill)
         return false;
     if (obituary->end == BHP_END_SIGNAL)
         return (uint32_t)fault->signal == obituary->code;
@@ -55,13 +56,8 @@ static enum bh_cause cause_of_record(const struct bhp_fault *fault)
     return BH_CAUSE_UNKNOWN;
 }
 
-static enum bh_cause cause_of_signal(const struct bhi_known *known,
-                                     const struct bhp_obituary *obituary)
+static enum bh_cause cause_of_signal(const struct bhp_obituary *obituary)
 {
-    if (obituary->by_kill && known->killed)
-        return known->kill_cause;
-    if (obituary->nursery_lost && obituary->by_kill)
-        return BH_CAUSE_LAUNCHER_LOST;
     if (record_agrees(obituary))
         return cause_of_record(&obituary->box.fault);
     if (obituary->needs_record)
@@ -73,22 +69,28 @@ static enum bh_cause cause_of_signal(const struct bhi_known *known,
 
 static enum bh_cause cause_of(const struct bhi_known *known, const struct bhp_obituary *obituary)
 {
+    /* a kill shows as a signal on one system, as an exit code on the other, and not at all when
+     * nobody is left to say how it ended */
+    bool by_kill = obituary->by_kill || obituary->end == BHP_END_UNKNOWN;
+
     if (obituary->protocol)
         return BH_CAUSE_PROTOCOL;
+    if (by_kill && known->killed)
+        return known->kill_cause;
+    if (obituary->nursery_lost && (by_kill || obituary->end == BHP_END_NOT_STARTED))
+        return BH_CAUSE_LAUNCHER_LOST;
     switch (obituary->end) {
     case BHP_END_NOT_STARTED:
-        return obituary->nursery_lost ? BH_CAUSE_LAUNCHER_LOST : BH_CAUSE_NOT_STARTED;
+        return BH_CAUSE_NOT_STARTED;
     case BHP_END_EXIT:
         return obituary->box.quitting && obituary->code == 0 ? BH_CAUSE_QUIT : BH_CAUSE_EXIT;
     case BHP_END_SIGNAL:
     case BHP_END_EXCEPTION:
-        return cause_of_signal(known, obituary);
+        return cause_of_signal(obituary);
     case BHP_END_UNKNOWN:
         break;
     }
-    if (known->killed)
-        return known->kill_cause;
-    return obituary->nursery_lost ? BH_CAUSE_LAUNCHER_LOST : BH_CAUSE_UNKNOWN;
+    return BH_CAUSE_UNKNOWN;
 }
 
 static enum bh_phase phase_of(const struct bhi_known *known, const struct bhp_obituary *obituary)

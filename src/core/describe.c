@@ -81,8 +81,7 @@ char *bh_death_describe(const struct bh_death *death, char *text, size_t size)
     if (size > 0)
         *text = '\0';
     if (death->cause == BH_CAUSE_NOT_STARTED) {
-        add(&line, "worker %llu was not started: %s", (unsigned long long)death->cookie,
-            death->detail);
+        add(&line, "the worker was not started: %s", death->detail);
         return text;
     }
     add(&line, "worker %llu (pid %lld) %s %s: %s", (unsigned long long)death->cookie,

@@ -57,6 +57,7 @@ static void serve(struct bhi_life *life, int64_t now)
 {
     bh_pool *pool = life->pool;
 
+    life->was_ready = true;
     life->tell |= UINT32_C(1) << BH_EVENT_READY;
     pool->ready++;
     if (bhi_policy_start_worked(pool))
@@ -231,7 +232,9 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem)
     memset(life, 0, sizeof(*life));
     life->pool = pool;
     life->cookie = atomic_fetch_add(&cookies, 1) + 1;
-    life->generation = pool->generation;
+    bhp_mutex_lock(&pool->lock);
+    life->generation = pool->generation; /* of before the start: what runs then may be older */
+    bhp_mutex_unlock(&pool->lock);
     life->state = BH_WORKER_STARTING;
     life->started_at = now;
     life->timer = now + (int64_t)pool->options.start_timeout_ms * BHI_MS;

@@ -64,6 +64,14 @@ static void store(struct bh_pool_options *options, const struct entry *entry, ui
         memcpy(field, &number, sizeof(number));
 }
 
+static const struct entry *find(const char *name)
+{
+    for (size_t i = 0; i < ENTRIES; i++)
+        if (strcmp(entries[i].info.name, name) == 0)
+            return &entries[i];
+    return NULL;
+}
+
 void bh_pool_options_init(struct bh_pool_options *options)
 {
     memset(options, 0, sizeof(*options));
@@ -72,19 +80,13 @@ void bh_pool_options_init(struct bh_pool_options *options)
     BH_POOL_OPTION_LIST(INITIAL)
 #undef INITIAL
     options->max_workers = bhp_processors();
+    if (options->max_workers > find("max-workers")->maximum)
+        options->max_workers = (uint32_t)find("max-workers")->maximum;
 }
 
 const struct bh_option_info *bh_pool_option_info(size_t i)
 {
     return i < ENTRIES ? &entries[i].info : NULL;
-}
-
-static const struct entry *find(const char *name)
-{
-    for (size_t i = 0; i < ENTRIES; i++)
-        if (strcmp(entries[i].info.name, name) == 0)
-            return &entries[i];
-    return NULL;
 }
 
 /* Digits only, no sign, no blank; false beyond 64 bits. */
@@ -159,6 +161,10 @@ static int check(const struct bh_pool_options *options, struct bh_problem *probl
         return bhi_problem_set(problem, BH_E_INVALID, 0,
                                "min-workers is %u, more than max-workers, which is %u",
                                options->min_workers, options->max_workers);
+    if (options->queue_length == 0 && options->min_workers == 0 && options->standby_workers == 0)
+        return bhi_problem_set(problem, BH_E_INVALID, 0,
+                               "queue-length is 0, so that a request needs a worker that waits for "
+                               "it: min-workers or standby-workers must be at least 1");
     if (options->backoff_initial_ms > options->backoff_max_ms)
         return bhi_problem_set(problem, BH_E_INVALID, 0,
                                "backoff-initial-ms is %u, more than backoff-max-ms, which is %u",

@@ -38,8 +38,10 @@ static uint64_t target_of(const bh_pool *pool, const struct census *census)
 
     if (target < options->min_workers)
         target = options->min_workers;
-    if (target == 0 && (pool->wishes || pool->breaker_open))
-        target = 1; /* somebody wants to look at one; or: see whether it can start by now */
+    if (target < pool->wished)
+        target = pool->wished;
+    if (target == 0 && pool->breaker_open)
+        target = 1; /* to see whether it can start by now */
     if (pool->replacing && target < pool->replace_total)
         target = pool->replace_total;
     return target < options->max_workers ? target : options->max_workers;
@@ -68,6 +70,15 @@ uint32_t bhi_policy_starts(const bh_pool *pool, int64_t now)
     uint64_t wanted = target - census.usable;
     uint64_t room = ceiling - census.alive;
     return (uint32_t)(wanted < room ? wanted : room);
+}
+
+bool bhi_policy_room(const bh_pool *pool)
+{
+    uint64_t alive = 0;
+
+    for (unsigned state = 0; state < BH_WORKER_DEAD; state++)
+        alive += pool->count[state];
+    return alive < ceiling_of(pool);
 }
 
 bool bhi_policy_serving(const bh_pool *pool)
@@ -144,7 +155,8 @@ static bool is_surplus(const bh_pool *pool)
 {
     struct census census = take_census(pool);
 
-    return census.usable > pool->options.min_workers &&
+    return !pool->replacing && census.usable > pool->options.min_workers &&
+           census.usable > pool->wished &&
            pool->count[BH_WORKER_IDLE] > pool->options.standby_workers;
 }
 

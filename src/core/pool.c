@@ -64,6 +64,19 @@ undo:
     return result;
 }
 
+void bhi_pool_news(bh_pool *pool)
+{
+    atomic_fetch_add(&pool->news, 1); /* pairs with await_news() */
+    bhp_word_wake(&pool->news);
+}
+
+void bhi_pool_leave(bh_pool *pool)
+{
+    pool->inside--;
+    if (pool->closing && pool->inside == 0)
+        bhi_pool_news(pool);
+}
+
 void bh_pool_drain(bh_pool *pool)
 {
     if (bhp_nursery_forked(pool->nursery))
@@ -73,11 +86,7 @@ void bh_pool_drain(bh_pool *pool)
         pool->closing = true;
         pool->drain_at = bhp_now() + (int64_t)pool->options.drain_timeout_ms * BHI_MS;
         bhi_queue_refuse_all(pool, BH_REFUSAL_CLOSING);
-        for (struct bhi_life *life = pool->lives; life; life = life->next)
-            if (life->state <= BH_WORKER_STOPPING)
-                bhi_life_leave(life, "closing");
-        atomic_fetch_add(&pool->news, 1); /* pairs with the waits below */
-        bhp_word_wake(&pool->news);
+        bhi_pool_news(pool);
         bhi_supervise_by(pool, 0);
     }
     bhp_mutex_unlock(&pool->lock);
@@ -113,10 +122,9 @@ static int not_started(const bh_pool *pool, struct bh_problem *problem)
     return bhi_problem_set(problem, BH_E_START, pool->last_failure.os_error, "%s", line);
 }
 
-/* Waits until done() says so; the common part of everything that needs a ready worker. With the
- * lock held. */
-static int await_ready(bh_pool *pool, bool (*done)(const bh_pool *, uint32_t), uint32_t count,
-                       uint32_t timeout_ms, struct bh_problem *problem)
+/* Waits until done() says so. With the lock held. */
+static int await_done(bh_pool *pool, bool (*done)(const bh_pool *, uint32_t), uint32_t count,
+                      uint32_t timeout_ms, struct bh_problem *problem)
 {
     int64_t until = bhp_now() + (int64_t)timeout_ms * BHI_MS;
 
@@ -131,6 +139,22 @@ static int await_ready(bh_pool *pool, bool (*done)(const bh_pool *, uint32_t), u
             return bhi_problem_set(problem, BH_E_STATE, 0, "not ready within %u ms", timeout_ms);
         await_news(pool, until);
     }
+}
+
+/* The same, and as long as it waits there is a wish for `count` workers. With the lock held. */
+static int await_ready(bh_pool *pool, bool (*done)(const bh_pool *, uint32_t), uint32_t count,
+                       uint32_t timeout_ms, struct bh_problem *problem)
+{
+    pool->inside++;
+    pool->wishes++;
+    if (count > pool->wished)
+        pool->wished = count;
+    bhi_supervise_by(pool, 0);
+    int result = await_done(pool, done, count, timeout_ms, problem);
+    if (--pool->wishes == 0)
+        pool->wished = 0;
+    bhi_pool_leave(pool);
+    return result;
 }
 
 static bool enough_ready(const bh_pool *pool, uint32_t count)
@@ -174,12 +198,11 @@ int bh_pool_methods(bh_pool *pool, uint32_t timeout_ms, bh_value *methods,
     if (bhp_nursery_forked(pool->nursery))
         return refuse_forked(problem);
     bhp_mutex_lock(&pool->lock);
-    pool->wishes++;
-    bhi_supervise_by(pool, 0);
-    int result = await_ready(pool, has_methods, 0, timeout_ms, problem);
-    pool->wishes--;
+    pool->inside++; /* until the copy is made */
+    int result = await_ready(pool, has_methods, 1, timeout_ms, problem);
     if (!result && (result = bh_value_copy(methods, &pool->methods)))
         bhi_problem_set(problem, result, 0, "no memory for the list of methods");
+    bhi_pool_leave(pool);
     bhp_mutex_unlock(&pool->lock);
     return result;
 }

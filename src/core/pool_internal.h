@@ -108,7 +108,6 @@ struct bhi_life {
 
 struct bh_pool {
     struct bh_pool_options options;
-    char *name;
     bhp_nursery *nursery;
     bhp_thread *supervisor;
     bhp_mutex lock;
@@ -124,7 +123,7 @@ struct bh_pool {
     uint32_t queued;
     uint32_t leaving; /* tickets that ended in the queue, which their callers have yet to count */
     uint64_t running;
-    uint32_t inside; /* callers between submit and result */
+    uint32_t inside; /* callers who may still touch the pool; closing waits for them */
 
     bool closing;
     bool drained; /* the drain's time is over */
@@ -138,10 +137,11 @@ struct bh_pool {
     bool breaker_open;
     enum bh_refusal breaker_refusal;
     struct bh_death last_failure; /* of the latest start-up that failed; cookie 0: none */
-    uint32_t wishes;              /* callers who wait for any worker to become ready */
+    uint32_t wishes;              /* callers who wait for workers to become ready */
+    uint32_t wished;              /* the most that one of them waits for */
     uint32_t tell;                /* events of the pool itself to hand to the sink, 1 << type */
     int64_t launcher_lost_at;
-    bool launcher_lost;           /* until a worker starts again */
+    bool launcher_lost; /* until a worker starts again */
 
     bh_value methods;  /* as the latest ready worker announced; null before */
     bool turning;      /* the supervisor is awake */
@@ -199,6 +199,15 @@ void bhi_life_let_go(struct bhi_life *life);
 /** Unlinks and frees a dead life that no caller holds. Supervisor only. */
 void bhi_life_free(struct bhi_life *life);
 
+/* ---- pool.c
+ * --------------------------------------------------------------------------------------------- */
+
+/** Wakes those who wait for workers or for callers to be out. With the lock held. */
+void bhi_pool_news(bh_pool *pool);
+/** The caller, whom `inside` counted, touches the pool no more once it has given back the lock.
+ * With the lock held. */
+void bhi_pool_leave(bh_pool *pool);
+
 /* ---- supervise.c
  * ------------------------------------------------------------------------------------- */
 
@@ -219,6 +228,8 @@ uint32_t bhi_policy_starts(const bh_pool *pool, int64_t now);
 void bhi_policy_start_failed(bh_pool *pool, bool permanent, int64_t now);
 /** A worker became ready: back-off and breaker are reset. @return the breaker was open */
 bool bhi_policy_start_worked(bh_pool *pool);
+/** Whether there may be one more worker. */
+bool bhi_policy_room(const bh_pool *pool);
 /** Whether anything can serve a request now or soon without a new start-up. */
 bool bhi_policy_serving(const bh_pool *pool);
 /** Sets a new life's recycle limits with their jitter. */

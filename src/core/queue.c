@@ -136,7 +136,8 @@ void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
     atomic_store(&ticket->word, 0); /* before anyone can see it queued */
     ticket->state = BHI_TICKET_QUEUED;
     link_ticket(pool, ticket, at_head);
-    bhi_supervise_by(pool, 0);
+    if (bhi_policy_room(pool))
+        bhi_supervise_by(pool, 0);
 }
 
 void bhi_queue_refuse_all(bh_pool *pool, enum bh_refusal refusal)

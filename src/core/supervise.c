@@ -21,7 +21,8 @@
 
 #define READ_CHUNK 16384
 #define READS_PER_EVENT 8
-#define SAMPLE_FAST (5 * BHI_MS)      /* with a memory limit, while a worker works */
+#define READS_AT_END 64          /* as much as a pipe can hold: a grandchild may go on writing */
+#define SAMPLE_FAST (5 * BHI_MS) /* with a memory limit, while a worker works */
 #define SAMPLE_RECYCLE (100 * BHI_MS) /* with a recycle limit, while a worker works */
 #define SAMPLE_SLOW (1000 * BHI_MS)
 #define RETRY_PAUSE (10 * BHI_MS) /* between looks for a launcher that is not back */
@@ -53,7 +54,7 @@ static void emit_for(struct bhi_life *life, enum bh_event_type type, const char 
     bhi_event_emit(life->pool, type, &event);
 }
 
-/* Takes and clears the bits to tell, in the order of a life. */
+/* Takes and clears the bits to tell. */
 static uint32_t take(bh_pool *pool, uint32_t *bits)
 {
     bhp_mutex_lock(&pool->lock);
@@ -63,14 +64,17 @@ static uint32_t take(bh_pool *pool, uint32_t *bits)
     return taken;
 }
 
+/* In the order of a life. */
 static void tell_life(struct bhi_life *life)
 {
+    static const enum bh_event_type order[] = {BH_EVENT_STARTED, BH_EVENT_READY, BH_EVENT_RECYCLE,
+                                               BH_EVENT_QUIT, BH_EVENT_DIED};
     uint32_t bits = take(life->pool, &life->tell);
 
-    for (unsigned type = 0; bits >> type; type++) {
-        const char *text = type == BH_EVENT_RECYCLE ? life->leave_why : NULL;
-        if (bits >> type & 1)
-            emit_for(life, (enum bh_event_type)type, text, text ? strlen(text) : 0);
+    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        const char *text = order[i] == BH_EVENT_RECYCLE ? life->leave_why : NULL;
+        if (bits >> order[i] & 1)
+            emit_for(life, order[i], text, text ? strlen(text) : 0);
     }
 }
 
@@ -106,7 +110,7 @@ static void tell_all(bh_pool *pool)
 /* ---- output
  * ------------------------------------------------------------------------------------------ */
 
-/* Reads what there is, at most `reads` pieces (0: until empty). Each piece is marked with the
+/* Reads what there is, at most `reads` pieces. Each piece is marked with the
  * requests that could have written it: from the first one given out after the pipe was last seen
  * empty, to the latest one given out when the piece had been read. */
 static void read_output(struct bhi_life *life, unsigned reads)
@@ -114,7 +118,7 @@ static void read_output(struct bhi_life *life, unsigned reads)
     bh_pool *pool = life->pool;
     char piece[READ_CHUNK];
 
-    for (unsigned i = 0; reads == 0 || i < reads; i++) {
+    for (unsigned i = 0; i < reads; i++) {
         bhp_mutex_lock(&pool->lock);
         uint64_t before = life->serial;
         bool was_busy = life->ticket != NULL;
@@ -172,8 +176,7 @@ static void remember_failure(bh_pool *pool, const struct bh_death *death, bool p
     if (bh_death_copy(&pool->last_failure, death))
         pool->last_failure.cause = death->cause;
     bhi_policy_start_failed(pool, permanent, now);
-    atomic_fetch_add(&pool->news, 1); /* pairs with the waits in pool.c */
-    bhp_word_wake(&pool->news);
+    bhi_pool_news(pool);
 }
 
 static void count_end(struct bhi_life *life)
@@ -195,7 +198,7 @@ static void on_exited(struct bhi_life *life, int64_t now)
     struct bhp_obituary obituary;
     struct bhi_known known;
 
-    read_output(life, 0);
+    read_output(life, READS_AT_END);
     memset(&obituary, 0, sizeof(obituary));
     bhp_worker_obituary(life->worker, &obituary);
     bhp_mutex_lock(&pool->lock);
@@ -213,27 +216,33 @@ static void on_exited(struct bhi_life *life, int64_t now)
 /* ---- events
  * --------------------------------------------------------------------------------------------- */
 
-static void on_ready(struct bhi_life *life, int64_t now)
+/* Without memory the list stays as it is; see check_methods(). */
+static void learn_methods(struct bhi_life *life)
 {
     bh_pool *pool = life->pool;
     bh_value methods;
 
-    read_output(life, READS_PER_EVENT);
-    bool copied = bh_value_copy(&methods, bhp_worker_methods(life->worker)) == BH_OK;
+    if (bh_value_copy(&methods, bhp_worker_methods(life->worker)))
+        return;
     bhp_mutex_lock(&pool->lock);
-    if (copied) {
-        bh_value_deinit(&pool->methods);
-        pool->methods = methods;
-    }
+    bh_value_deinit(&pool->methods);
+    pool->methods = methods;
+    bhp_mutex_unlock(&pool->lock);
+}
+
+static void on_ready(struct bhi_life *life, int64_t now)
+{
+    bh_pool *pool = life->pool;
+
+    read_output(life, READS_PER_EVENT);
+    learn_methods(life);
+    bhp_mutex_lock(&pool->lock);
     if (pool->launcher_lost)
         pool->tell |= UINT32_C(1) << BH_EVENT_LAUNCHER;
     pool->launcher_lost = false;
-    life->pipe_clean = true;
-    life->was_ready = true;
     bhi_life_feed(life, BHI_LIFE_READY, now);
     bhi_queue_offer(life);
-    atomic_fetch_add(&pool->news, 1); /* pairs with the waits in pool.c */
-    bhp_word_wake(&pool->news);
+    bhi_pool_news(pool);
     bhp_mutex_unlock(&pool->lock);
 }
 
@@ -290,11 +299,22 @@ static int64_t sample_pause(const bh_pool *pool)
     return SAMPLE_SLOW;
 }
 
+static bool is_sampled(const struct bhi_life *life)
+{
+    const struct bh_pool_options *options = &life->pool->options;
+    bool limited = options->memory_limit_bytes || options->recycle_rss_bytes;
+
+    bhp_mutex_lock(&life->pool->lock);
+    bool sampled = works(life) || (limited && life->state == BH_WORKER_IDLE);
+    bhp_mutex_unlock(&life->pool->lock);
+    return sampled;
+}
+
 static void sample_life(struct bhi_life *life)
 {
     bh_pool *pool = life->pool;
     uint64_t limit = pool->options.memory_limit_bytes;
-    uint64_t rss = bhp_worker_rss(life->worker);
+    uint64_t rss = is_sampled(life) ? bhp_worker_rss(life->worker) : 0;
 
     if (rss == 0)
         return;
@@ -309,14 +329,13 @@ static void sample_life(struct bhi_life *life)
 
 static void sample_memory(bh_pool *pool, int64_t now)
 {
-    bool every = pool->options.memory_limit_bytes || pool->options.recycle_rss_bytes;
-
     if (now < pool->sample_at)
         return;
     for (struct bhi_life *life = pool->lives; life; life = life->next)
-        if (works(life) || (every && life->state == BH_WORKER_IDLE))
-            sample_life(life);
+        sample_life(life);
+    bhp_mutex_lock(&pool->lock);
     pool->sample_at = now + sample_pause(pool);
+    bhp_mutex_unlock(&pool->lock);
 }
 
 /* ---- timers, with the lock held
@@ -357,9 +376,32 @@ static void check_life(struct bhi_life *life, int64_t now)
     }
 }
 
+/* Somebody asks for the methods, and there was no memory when a worker announced them. */
+static void check_methods(bh_pool *pool)
+{
+    bhp_mutex_lock(&pool->lock);
+    struct bhi_life *life = pool->wishes && pool->methods.type == BH_NULL ? pool->lives : NULL;
+    bhp_mutex_unlock(&pool->lock);
+    while (life && !life->was_ready)
+        life = life->next;
+    if (!life)
+        return;
+    learn_methods(life);
+    bhp_mutex_lock(&pool->lock);
+    bhi_pool_news(pool);
+    bhp_mutex_unlock(&pool->lock);
+}
+
+/* All leave, also those that were on their way when the pool began to close; at the end of the
+ * drain's time the requests that still run are taken away. */
 static void check_drain(bh_pool *pool, int64_t now)
 {
-    if (!pool->closing || pool->drained || now < pool->drain_at)
+    if (!pool->closing)
+        return;
+    for (struct bhi_life *life = pool->lives; life; life = life->next)
+        if (life->state <= BH_WORKER_STOPPING)
+            bhi_life_leave(life, "closing");
+    if (pool->drained || now < pool->drain_at)
         return;
     pool->drained = true;
     for (struct bhi_life *life = pool->lives; life; life = life->next)
@@ -461,7 +503,8 @@ static void note_refused_start(bh_pool *pool, const struct bh_problem *problem, 
     bhp_mutex_unlock(&pool->lock);
 }
 
-/* The launcher was lost and is not back yet: that says nothing about the worker, unless it lasts. */
+/* The launcher was lost and is not back yet: that says nothing about the worker, unless it lasts.
+ */
 static bool wait_for_launcher(bh_pool *pool, int64_t now)
 {
     if (now - pool->launcher_lost_at >= (int64_t)pool->options.start_timeout_ms * BHI_MS)
@@ -515,6 +558,7 @@ bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t co
     for (size_t i = 0; i < count; i++)
         on_event(pool, &events[i], now);
     sample_memory(pool, now);
+    check_methods(pool);
 
     bhp_mutex_lock(&pool->lock);
     for (struct bhi_life *life = pool->lives; life; life = life->next)

@@ -92,9 +92,12 @@ void reap_children(struct launcher *launcher);
 
 /* ---- strays.c ---- */
 
+/** Monotonic nanoseconds. */
+int64_t now_ns(void);
 /** Kills adopted processes that belong to no living worker, once, and reaps those that ended.
- * @return how many there were */
-size_t strays_kill(const struct launcher *launcher);
+ * @param until now_ns() at which to stop looking, INT64_MAX: look at all
+ * @return whether there were any, or may be some that were not looked at */
+bool strays_kill(const struct launcher *launcher, int64_t until);
 /** Kills and reaps every child there is until none is left, for about a second. */
 void strays_kill_all(struct launcher *launcher);
 

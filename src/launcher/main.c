@@ -96,7 +96,7 @@ static void on_order(struct launcher *launcher)
         on_start(launcher, &message, &mail);
     } else if (message.type == BHL_LAUNCH_KILL) {
         struct worker *worker = worker_by_cookie(launcher, message.cookie);
-        if (worker != NULL)
+        if (worker != NULL && worker->pid > 0) /* 0: reaped, its report waits */
             kill(worker->pid, SIGKILL);
     } else {
         leave(launcher);
@@ -112,7 +112,7 @@ static void sweep_again(struct launcher *launcher)
     int next = launcher->sweep_ms * 2;
 
     launcher->sweep_ms = -1;
-    if (strays_kill(launcher) > 0)
+    if (strays_kill(launcher, INT64_MAX))
         launcher->sweep_ms = next < SWEEP_MOST_MS ? next : SWEEP_MOST_MS;
 }
 

@@ -21,9 +21,9 @@
 
 /* Children reaped in one go. */
 #define REAP_MAX 256
-/* How often, and with which pause, strays are looked for before a report. */
-#define SWEEPS 10
-#define SWEEP_PAUSE_NS 300000
+/* For how long, and with which pauses, strays are looked for before a report. */
+#define SWEEP_NS 3000000
+#define SWEEP_PAUSE_NS 200000
 /* The timer after it. */
 #define SWEEP_FIRST_MS 10
 
@@ -36,11 +36,12 @@ static void sweep(struct launcher *launcher)
 {
     const struct timespec pause = {0, SWEEP_PAUSE_NS};
 
-    for (int i = 0; i < SWEEPS; i++) {
-        if (strays_kill(launcher) == 0)
+    int64_t until = now_ns() + SWEEP_NS;
+    do {
+        if (!strays_kill(launcher, until))
             return;
         nanosleep(&pause, NULL);
-    }
+    } while (now_ns() < until);
     launcher->sweep_ms = SWEEP_FIRST_MS;
 }
 

@@ -160,26 +160,37 @@ static bool belongs_to_living(const struct launcher *launcher, pid_t pid)
 
 /* ---- killing ---- */
 
-/* @return whether it is still there */
-static bool kill_and_reap(pid_t pid)
+static void kill_and_reap(pid_t pid)
 {
     kill(pid, SIGKILL);
-    return waitpid(pid, NULL, WNOHANG | __WALL) == 0;
+    waitpid(pid, NULL, WNOHANG | __WALL);
 }
 
-size_t strays_kill(const struct launcher *launcher)
+int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+bool strays_kill(const struct launcher *launcher, int64_t until)
 {
     const struct children *children = list();
-    size_t count = 0;
+    bool any = false;
 
     for (size_t i = 0; i < children->count; i++) {
         pid_t pid = children->pids[i];
-        if (worker_by_pid(launcher, pid) == NULL && !belongs_to_living(launcher, pid)) {
+        if (worker_by_pid(launcher, pid) != NULL)
+            continue;
+        if (until != INT64_MAX && now_ns() >= until)
+            return true;
+        if (!belongs_to_living(launcher, pid)) {
             kill_and_reap(pid);
-            count++;
+            any = true;
         }
     }
-    return count;
+    return any;
 }
 
 void strays_kill_all(struct launcher *launcher)

@@ -32,6 +32,17 @@ static unsigned busy(bh_pool *pool)
     return count;
 }
 
+static void fork_child(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        for (;;)
+            pause();
+    printf("%d\n", (int)pid);
+    fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
     struct bh_pool_options options;
@@ -46,15 +57,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", problem.text);
         return 1;
     }
-    puts("open");
-    fflush(stdout);
+    if (argc > 2)
+        fork_child();
     for (int i = 0; i < WORKERS; i++)
         if (pthread_create(&threads[i], NULL, call_hang, pool))
             return 1;
     while (busy(pool) < WORKERS)
         usleep(1000);
-    puts("hanging");
-    fflush(stdout);
     pause();
     return 0;
 }

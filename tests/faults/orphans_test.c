@@ -30,9 +30,9 @@ static bool all_hang(void *context)
     return kit_descendants(NULL, 0) >= 2 + 2 * WORKERS;
 }
 
-static int start_dispatcher(int *out)
+static int start_dispatcher(const char *option, int *out)
 {
-    const char *argv[] = {BH_TEST_DIR "/dispatcher_worker", CROWD_WORKER, NULL};
+    const char *argv[] = {BH_TEST_DIR "/dispatcher_worker", CROWD_WORKER, option, NULL};
     int ends[2];
 
     CHECK_INT(pipe(ends), 0);
@@ -57,7 +57,7 @@ TEST_TIMEOUT(nothing_outlives_a_killed_dispatcher_in_full_work, 60)
 {
     for (int i = 0; i < 5; i++) {
         int out;
-        int pid = start_dispatcher(&out);
+        int pid = start_dispatcher(NULL, &out);
         CHECK(kit_wait_until(all_hang, NULL, 10000));
         kill_and_check(pid);
         close(out);
@@ -77,9 +77,33 @@ TEST_TIMEOUT(nothing_outlives_a_dispatcher_killed_at_any_moment, 100)
 {
     for (int i = 0; i < MOMENTS; i++) {
         int out;
-        int pid = start_dispatcher(&out);
+        int pid = start_dispatcher(NULL, &out);
         let_run(out, i * 500); /* from before the launcher to after the last worker */
         kill_and_check(pid);
         close(out);
     }
+}
+
+static bool only_child_left(void *context)
+{
+    int pids[2] = {0};
+
+    return kit_descendants(pids, 2) == 1 && pids[0] == *(int *)context;
+}
+
+TEST_TIMEOUT(a_forked_child_that_holds_every_descriptor_saves_nothing, 30)
+{
+    char line[16] = "";
+    int out;
+    int pid = start_dispatcher("fork", &out);
+
+    CHECK(read(out, line, sizeof(line) - 1) > 0);
+    int child = atoi(line);
+    CHECK(kit_wait_until(all_hang, NULL, 10000));
+    CHECK_INT(kill(pid, SIGKILL), 0);
+    CHECK_INT(waitpid(pid, NULL, 0), pid);
+    bool clean = kit_wait_until(only_child_left, &child, 1000);
+    CHECK_INT(kill(child, SIGKILL), 0);
+    CHECK(clean);
+    close(out);
 }

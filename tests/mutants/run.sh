@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Breaks each guarantee on purpose, in a copy of the sources, and demands that the test that guards it
+# fails. A mutant is: name, test (a CTest name), and pairs of file and Perl substitution.
+#
+# usage: run.sh [PART-OF-A-NAME …]
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
+work=$PWD/build/mutants
+copy=$work/source
+log=$work/log
+passed=0 failed=0
+wanted=("$@")
+
+# A copy of what is in the checkout, committed or not; unchanged files keep their times.
+make_copy() {
+    mkdir -p "$copy"
+    git ls-files -co --exclude-standard -z | tar -c --null -T - | tar -x -C "$copy"
+}
+
+build() {
+    (cd "$copy" && cmake --preset release && cmake --build --preset release) >"$log" 2>&1
+}
+
+run_test() {
+    ctest --test-dir "$copy/build/release" -R "^$1\$" --no-tests=error >"$log" 2>&1
+}
+
+verdict() { # name, word, whether it is good
+    if (($3)); then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+    printf '%-36s %s\n' "$1" "$2"
+}
+
+is_wanted() {
+    local part
+    ((${#wanted[@]})) || return 0
+    for part in "${wanted[@]}"; do
+        [[ $1 != *"$part"* ]] || return 0
+    done
+    return 1
+}
+
+# Applies the substitutions; fails when one of them changes nothing.
+break_it() {
+    while (($#)); do
+        cp -p "$copy/$1" "$copy/$1.sound"
+        perl -0pi -e "$2" "$copy/$1"
+        touch "$copy/$1"
+        if cmp -s "$copy/$1" "$copy/$1.sound"; then
+            return 1
+        fi
+        shift 2
+    done
+}
+
+mend_it() {
+    while (($#)); do
+        if [[ -e $copy/$1.sound ]]; then
+            mv "$copy/$1.sound" "$copy/$1"
+            touch "$copy/$1"
+        fi
+        shift 2
+    done
+}
+
+mutant() {
+    local name=$1 test=$2
+    shift 2
+    is_wanted "$name" || return 0
+    if ! break_it "$@"; then
+        verdict "$name" 'DOES NOT APPLY: the code has changed, change the mutant' 0
+    elif ! build; then
+        verdict "$name" "DOES NOT BUILD: see $log" 0
+        cp "$log" "$work/$name.log"
+    elif run_test "$test"; then
+        verdict "$name" "SURVIVES $test" 0
+    else
+        verdict "$name" "caught by $test" 1
+    fi
+    mend_it "$@"
+}
+
+make_copy
+build || {
+    cat "$log"
+    exit 1
+}
+
+# ---- Linux: nothing outlives the dispatcher, nothing of ours is seen by the host ------------------
+mutant strays-live faults.orphans \
+    src/launcher/strays.c 's/    kill\(pid, SIGKILL\);\n    return waitpid/    return waitpid/'
+mutant dispatcher-not-watched faults.orphans \
+    src/launcher/main.c 's/if \(what == &on_dispatcher\)\n        leave\(launcher\);/if (what == &on_dispatcher)\n        epoll_ctl(launcher->epoll, EPOLL_CTL_DEL, BHL_FD_DISPATCHER, NULL);/'
+mutant launcher-loss-kills-nobody faults.launcher \
+    src/launcher/start.c 's/PR_SET_PDEATHSIG, SIGKILL/PR_SET_PDEATHSIG, 0/' \
+    src/platform/linux/life.c 's/        bhl_pidfd_kill\(pidfd\);\n        bhl_pidfd_kill_group\(pidfd\);//' \
+    src/platform/linux/worker_attach.c 's/PR_SET_PDEATHSIG, SIGKILL/PR_SET_PDEATHSIG, 0/'
+mutant intermediate-signals-its-end integration.host \
+    src/platform/linux/birth.c 's/CLONE_PIDFD \| CLONE_FILES, b/CLONE_PIDFD | CLONE_FILES | SIGCHLD, b/'
+mutant fork-not-noticed integration.host \
+    src/platform/linux/nursery.c 's/MADV_WIPEONFORK\) != 0/MADV_NORMAL) != 0/'
+
+# ---- delivery -------------------------------------------------------------------------------------
+mutant never-started-is-charged faults.idle_kill \
+    src/core/death.c 's/return BH_DELIVERY_NEVER_STARTED;/return BH_DELIVERY_STARTED;/'
+mutant started-is-sent-again unit.pool \
+    src/core/death.c 's/if \(box->started == serial\)/if (box->started == serial + 1)/'
+mutant no-last-look-at-the-reply faults.idle_kill \
+    src/platform/linux/lane.c 's/return committed\(worker, call->serial\) \? BHP_LANE_REPLIED : BHP_LANE_LOST;/return BHP_LANE_LOST;/'
+mutant requeued-at-the-tail unit.pool \
+    src/core/call.c 's/bhi_queue_submit\(pool, ticket, true\)/bhi_queue_submit(pool, ticket, false)/'
+mutant claim-ignores-the-serial unit.pool \
+    src/core/queue.c 's/if \(!atomic_compare_exchange_strong\(&ticket->life->claim, &running, running \| 1\)\)\n            break;/(void)running;/'
+
+# ---- evidence ----------------------------------------------------------------------------------------
+mutant hearsay-is-believed unit.death \
+    src/core/death.c 's/return \(uint32_t\)fault->signal == obituary->code;/return true;/'
+mutant last-words-not-read integration.cli \
+    src/core/supervise.c 's/    read_output\(life, 0\);\n//'
+mutant memory-limit-not-held integration.cli \
+    src/core/supervise.c 's/if \(limit && rss > limit\)/if (limit && rss > limit * 1000)/'
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))
