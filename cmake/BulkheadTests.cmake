@@ -32,12 +32,7 @@ set(
     UBSAN_OPTIONS=print_stacktrace=1
 )
 if(WIN32)
-    list(
-        APPEND BH_TEST_ENVIRONMENT
-        WINEPREFIX=${PROJECT_BINARY_DIR}/wine
-        WINEDEBUG=-all
-        "WINEDLLOVERRIDES=mscoree,mshtml,winemenubuilder.exe="
-    )
+    list(APPEND BH_TEST_ENVIRONMENT WINEPREFIX=${PROJECT_BINARY_DIR}/wine)
 endif()
 
 # A locale whose decimal point is a comma, for tests that must not notice. (Debian: locales)
@@ -92,7 +87,7 @@ function(bh_register_test name label file)
     set(slowdown 1)
     if(label STREQUAL valgrind)
         set(slowdown 8)
-    elseif(BH_VARIANT)
+    elseif(BH_VARIANT OR WIN32)
         set(slowdown 3)
     endif()
     # The kit stops a little earlier than CTest would, and can say what hung.

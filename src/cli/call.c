@@ -48,7 +48,7 @@ static void print_reply(const struct call *call)
         cli_write(reply->as.string, reply->length);
     else
         cli_write_json(reply, false);
-    fflush(stdout); /* cli_finish() sees what went wrong */
+    cli_flush();
 }
 
 /* Opens, asks and closes. @return CLI_USAGE when the pool did not like the options, else CLI_OK */

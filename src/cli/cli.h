@@ -61,6 +61,8 @@ int cli_usage(const struct cli_command *command, const char *format, ...) BH_PRI
 /** Writes to stdout. */
 void cli_write(const void *bytes, size_t length);
 void cli_print(const char *format, ...) BH_PRINTF(1, 2);
+/** Sends what was written on its way. */
+void cli_flush(void);
 /** Writes text of a worker to a stream, control characters but tab made visible. */
 void cli_clean(FILE *out, const char *text, size_t length);
 /** Writes a value as JSON and a newline: pretty on a terminal unless `one_line`. @return false, and
@@ -159,6 +161,8 @@ int cli_arguments(const struct cli_command *command, const struct cli_settings *
 void cli_interrupt_begin(void (*act)(void *context), void *context);
 /** The signals work as before. @return the signal that came, or 0 */
 int cli_interrupt_end(void);
+/** "SIGTERM"; "a signal" for one that cli_interrupt_begin() does not catch. Static. */
+const char *cli_signal_name(int signal);
 
 /* ---- deaths.c -----------------------------------------------------------------------------------
  */
@@ -181,6 +185,8 @@ int cli_report_status(const struct bh_result *result, int signal);
 /** One line on stderr: how the request ended and what to do next. Nothing if it was replied. */
 void cli_report(const char *method, const struct cli_settings *settings,
                 const struct bh_result *result, int signal);
+/** What to do about a worker that does not start, as the end of a line. `death` may be NULL. */
+const char *cli_start_hint(const struct cli_settings *settings, const struct bh_death *death);
 /** The tail of a dead worker's output, indented, on stderr. */
 void cli_report_output(const struct bh_death *death);
 

@@ -73,3 +73,17 @@ int cli_interrupt_end(void)
     interrupt.running = false;
     return atomic_load(&interrupt.signal);
 }
+
+const char *cli_signal_name(int signal)
+{
+    switch (signal) {
+    case SIGINT:
+        return "SIGINT";
+    case SIGTERM:
+        return "SIGTERM";
+    case SIGHUP:
+        return "SIGHUP";
+    default:
+        return "a signal";
+    }
+}

@@ -68,16 +68,12 @@ static int explain(const struct cli_settings *settings, int signal,
                    const struct bh_problem *problem, const struct cli_deaths *deaths)
 {
     const struct bh_death *death = cli_deaths_last(deaths);
-    bool wrote = death != NULL && death->output_length > 0;
 
     if (signal != 0) {
-        cli_complain("methods: interrupted by signal %d", signal);
+        cli_complain("methods: interrupted by %s", cli_signal_name(signal));
         return CLI_SIGNAL + signal;
     }
-    cli_complain("methods: %s; %s", problem->text,
-                 wrote && !settings->verbose
-                     ? "--verbose shows what it wrote"
-                     : "is it a Bulkhead worker, and does it start by hand?");
+    cli_complain("methods: %s%s", problem->text, cli_start_hint(settings, death));
     if (settings->verbose && death != NULL)
         cli_report_output(death);
     return CLI_REFUSED;

@@ -94,13 +94,26 @@ static char *format_text(const char *format, va_list arguments)
     return text;
 }
 
+/* Keeps the reason of the first failure. */
+static void note(bool good)
+{
+    if (!good && write_error == 0)
+        write_error = errno != 0 ? errno : EIO;
+}
+
+void cli_flush(void)
+{
+    errno = 0;
+    note(fflush(stdout) == 0);
+}
+
 static void complain(const char *who, const char *format, va_list arguments) BH_PRINTF(2, 0);
 static void complain(const char *who, const char *format, va_list arguments)
 {
     bool colour = want_colour(STDERR_FILENO);
     char *text = format_text(format, arguments);
 
-    fflush(stdout);
+    cli_flush();
     fprintf(stderr, "%sbulkhead%s%s:%s ", colour ? "\033[1;31m" : "", *who ? " " : "", who,
             colour ? "\033[0m" : "");
     cli_clean(stderr, text, strlen(text));
@@ -125,13 +138,6 @@ int cli_usage(const struct cli_command *command, const char *format, ...)
     complain(command != NULL ? command->name : "", format, arguments);
     va_end(arguments);
     return CLI_USAGE;
-}
-
-/* Keeps the reason of the first failure. */
-static void note(bool good)
-{
-    if (!good && write_error == 0)
-        write_error = errno != 0 ? errno : EIO;
 }
 
 void cli_write(const void *bytes, size_t length)
@@ -172,8 +178,7 @@ bool cli_write_json(const bh_value *value, bool one_line)
 
 int cli_finish(int status)
 {
-    errno = 0;
-    note(fflush(stdout) == 0);
+    cli_flush();
     if (write_error == 0)
         return status;
     cli_complain("cannot write to stdout: %s", strerror(write_error));

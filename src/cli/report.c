@@ -80,6 +80,13 @@ static void report_deadline(const char *method, const struct cli_settings *setti
                      settings->pool.deadline_ms, then);
 }
 
+const char *cli_start_hint(const struct cli_settings *settings, const struct bh_death *death)
+{
+    if (death == NULL || death->output_length == 0)
+        return "; is it a Bulkhead worker, and does it start by hand?";
+    return settings->verbose ? "" : "; --verbose shows what it wrote";
+}
+
 static void report_refusal(const char *method, const struct cli_settings *settings,
                            const struct bh_result *result)
 {
@@ -92,10 +99,8 @@ static void report_refusal(const char *method, const struct cli_settings *settin
         break;
     case BH_REFUSAL_CRASH_LOOP:
     case BH_REFUSAL_CANNOT_START:
-        cli_complain("%s: %s: %s; %s", method, bh_refusal_name(result->refusal), text,
-                     result->has_death && result->death.output_length > 0 && !settings->verbose
-                         ? "--verbose shows what it wrote"
-                         : "is it a Bulkhead worker, and does it start by hand?");
+        cli_complain("%s: %s: %s%s", method, bh_refusal_name(result->refusal), text,
+                     cli_start_hint(settings, result->has_death ? &result->death : NULL));
         break;
     case BH_REFUSAL_TOO_LARGE:
         cli_complain("%s: too large: %s; --max-request-mib allows more", method, text);
@@ -124,7 +129,7 @@ void cli_report(const char *method, const struct cli_settings *settings,
         report_deadline(method, settings, result);
         break;
     case BH_OUTCOME_CANCELLED:
-        cli_complain("%s: interrupted by signal %d; the request was %s", method, signal,
+        cli_complain("%s: interrupted by %s; delivery: %s", method, cli_signal_name(signal),
                      bh_delivery_name(result->delivery));
         break;
     default:
