@@ -60,8 +60,8 @@ function(bh_add_program name)
     target_compile_definitions(${name} PRIVATE _DEFAULT_SOURCE ${program_DEFINITIONS})
 endfunction()
 
-# A program that crashes on purpose. The optimiser must not reason from what cannot be (gcc -O1 drops
-# a call that only writes through a null pointer), and its own code is not instrumented: a sanitizer
+# A program that crashes on purpose. The optimiser must not reason from what cannot be (gcc -O1
+# drops a call that only writes through a null pointer), and its code is not instrumented: a sanitizer
 # would turn the fault into an orderly exit.
 function(bh_crashes_on_purpose name)
     if(TARGET ${name})

@@ -38,7 +38,7 @@ static void push_idle(struct bhi_life *life, int64_t now)
     life->timer = BHP_FOREVER;
     life->idle_next = life->pool->idle;
     life->pool->idle = life;
-    bhi_supervise_by(life->pool, bhi_policy_leave_at(life->pool, life));
+    bhi_supervise_by(life->pool, bhi_policy_leave_at(life->pool, life, now));
 }
 
 static void pull_idle(struct bhi_life *life)

@@ -8,6 +8,10 @@
  */
 #include "pool_internal.h"
 
+#define SAMPLE_FAST (5 * BHI_MS)      /* with a memory limit, while a worker works */
+#define SAMPLE_RECYCLE (100 * BHI_MS) /* with a recycle limit, while a worker works */
+#define SAMPLE_SLOW (1000 * BHI_MS)
+
 /* Lives that are, or will soon be, of use. */
 struct census {
     uint32_t usable; /* of the current generation, not leaving */
@@ -137,7 +141,9 @@ static uint64_t spread(bh_pool *pool, uint64_t limit)
     uint64_t range = limit / 100 * pool->options.recycle_jitter_percent +
                      limit % 100 * pool->options.recycle_jitter_percent / 100;
 
-    return range ? limit - next_random(pool) % (range + 1) : limit;
+    uint64_t less = range ? next_random(pool) % (range + 1) : 0;
+
+    return less < limit ? limit - less : limit; /* 0 would mean that there is no limit */
 }
 
 void bhi_policy_limits(bh_pool *pool, struct bhi_life *life)
@@ -177,12 +183,27 @@ const char *bhi_policy_leave(const bh_pool *pool, const struct bhi_life *life, i
     return NULL;
 }
 
-int64_t bhi_policy_leave_at(const bh_pool *pool, const struct bhi_life *life)
+int64_t bhi_policy_leave_at(const bh_pool *pool, const struct bhi_life *life, int64_t now)
 {
-    int64_t due = life->recycle_at;
     int64_t idle_timeout = (int64_t)pool->options.idle_timeout_ms * BHI_MS;
+    int64_t idle_until = life->idle_since + idle_timeout;
 
-    if (idle_timeout && life->idle_since + idle_timeout < due)
-        due = life->idle_since + idle_timeout;
-    return due;
+    if (idle_timeout == 0)
+        return life->recycle_at;
+    if (idle_until <= now) /* it is not one too many now: look again later */
+        idle_until = now + idle_timeout;
+    return idle_until < life->recycle_at ? idle_until : life->recycle_at;
+}
+
+int64_t bhi_policy_sample_pause(const bh_pool *pool)
+{
+    bool busy = pool->count[BH_WORKER_STARTING] + pool->count[BH_WORKER_BUSY] +
+                    pool->count[BH_WORKER_STOPPING] >
+                0;
+
+    if (pool->options.memory_limit_bytes && busy)
+        return SAMPLE_FAST;
+    if (pool->options.recycle_rss_bytes && busy)
+        return SAMPLE_RECYCLE;
+    return SAMPLE_SLOW;
 }

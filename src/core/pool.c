@@ -54,7 +54,8 @@ int bh_pool_open(bh_pool **out, const struct bh_pool_options *options, struct bh
         goto undo;
     result = bhp_thread_start(&pool->supervisor, bhi_supervise, pool, "bulkhead");
     if (result) {
-        bhi_problem_set(problem, result, 0, "the supervisor thread cannot be started");
+        bhi_problem_set(problem, result, 0, "the supervisor thread cannot be started: %s",
+                        bh_error_text(result));
         goto undo;
     }
     *out = pool;

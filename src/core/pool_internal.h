@@ -236,8 +236,12 @@ bool bhi_policy_serving(const bh_pool *pool);
 void bhi_policy_limits(bh_pool *pool, struct bhi_life *life);
 /** The rule by which this idle or just settled life should leave now, or NULL. */
 const char *bhi_policy_leave(const bh_pool *pool, const struct bhi_life *life, int64_t now);
-/** When bhi_policy_leave() may change its mind by time alone; BHP_FOREVER: never. */
-int64_t bhi_policy_leave_at(const bh_pool *pool, const struct bhi_life *life);
+/** When bhi_policy_leave() may change its mind about an idle life by time alone; BHP_FOREVER:
+ * never.
+ */
+int64_t bhi_policy_leave_at(const bh_pool *pool, const struct bhi_life *life, int64_t now);
+/** How long until the next look at the workers' memory. */
+int64_t bhi_policy_sample_pause(const bh_pool *pool);
 
 /* ---- event.c
  * ---------------------------------------------------------------------------------------------- */

@@ -55,9 +55,13 @@ static void leave_queue(struct bhi_ticket *ticket, enum bhi_ticket_state state)
 }
 
 /* When the supervisor must look after this lease: deadline, silence, memory. */
-static int64_t lease_due(const bh_pool *pool, const struct bhi_ticket *ticket, int64_t now)
+static int64_t lease_due(bh_pool *pool, const struct bhi_ticket *ticket, int64_t now)
 {
     int64_t due = ticket->deadline;
+    int64_t sample_at = now + bhi_policy_sample_pause(pool); /* sooner than if nobody worked */
+
+    if (sample_at < pool->sample_at)
+        pool->sample_at = sample_at;
 
     if (ticket->no_progress && now + ticket->no_progress < due)
         due = now + ticket->no_progress;

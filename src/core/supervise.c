@@ -286,19 +286,6 @@ static bool works(const struct bhi_life *life)
            life->state == BH_WORKER_STOPPING;
 }
 
-static int64_t sample_pause(const bh_pool *pool)
-{
-    bool busy = pool->count[BH_WORKER_STARTING] + pool->count[BH_WORKER_BUSY] +
-                    pool->count[BH_WORKER_STOPPING] >
-                0;
-
-    if (pool->options.memory_limit_bytes)
-        return busy ? SAMPLE_FAST : SAMPLE_SLOW;
-    if (pool->options.recycle_rss_bytes && busy)
-        return SAMPLE_RECYCLE;
-    return SAMPLE_SLOW;
-}
-
 static bool is_sampled(const struct bhi_life *life)
 {
     const struct bh_pool_options *options = &life->pool->options;
@@ -334,7 +321,7 @@ static void sample_memory(bh_pool *pool, int64_t now)
     for (struct bhi_life *life = pool->lives; life; life = life->next)
         sample_life(life);
     bhp_mutex_lock(&pool->lock);
-    pool->sample_at = now + sample_pause(pool);
+    pool->sample_at = now + bhi_policy_sample_pause(pool);
     bhp_mutex_unlock(&pool->lock);
 }
 
@@ -453,9 +440,7 @@ static int64_t life_due(const struct bhi_life *life, int64_t now)
             due = life->progress_at + ticket->no_progress;
     }
     if (life->state == BH_WORKER_IDLE) {
-        int64_t leave_at = bhi_policy_leave_at(life->pool, life);
-        if (leave_at <= now) /* it is not one too many now: look again later */
-            leave_at = now + (int64_t)life->pool->options.idle_timeout_ms * BHI_MS;
+        int64_t leave_at = bhi_policy_leave_at(life->pool, life, now);
         if (leave_at < due)
             due = leave_at;
     }
@@ -557,6 +542,7 @@ bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t co
     bhp_mutex_unlock(&pool->lock);
     for (size_t i = 0; i < count; i++)
         on_event(pool, &events[i], now);
+    tell_all(pool); /* what happened comes before what follows from it */
     sample_memory(pool, now);
     check_methods(pool);
 

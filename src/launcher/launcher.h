@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* ---- the specification: spec.c ---- */
@@ -57,6 +58,7 @@ struct launcher {
     struct spec spec;
     int epoll;
     int signals;
+    struct rlimit descriptors; /* RLIMIT_NOFILE as we found it */
     struct worker *workers;
     struct report *first, *last; /* reports that wait for room in the socket */
     int sweep_ms;                /* strays are looked for again after this; -1: there are none */
@@ -70,9 +72,11 @@ void worker_forget(struct launcher *launcher, struct worker *worker);
 
 /* ---- start.c ---- */
 
-/** Starts a worker and reports. @param fds request half, reply half, control, output: closed here
+/** Starts a worker and reports. @param fds request half, reply half, control, output; the caller's
  */
-void worker_start(struct launcher *launcher, uint64_t cookie, int fds[4]);
+void worker_start(struct launcher *launcher, uint64_t cookie, const int fds[4]);
+/** Reports that a worker cannot be started, and why. */
+void worker_refuse(struct launcher *launcher, uint64_t cookie, int error, const char *step);
 
 /* ---- reports.c ---- */
 

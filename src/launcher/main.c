@@ -74,10 +74,12 @@ static _Noreturn void leave(struct launcher *launcher)
 static void on_start(struct launcher *launcher, const struct bhl_launch *message,
                      struct bhl_mail *mail)
 {
-    if (mail->fd_count != 4)
+    if (mail->fd_count == 4)
+        worker_start(launcher, message->cookie, mail->fds);
+    else if (mail->fds_cut)
+        worker_refuse(launcher, message->cookie, EMFILE, "receiving the worker's descriptors");
+    else
         leave(launcher);
-    mail->fd_count = 0; /* they are worker_start()'s now */
-    worker_start(launcher, message->cookie, mail->fds);
 }
 
 /* An order that makes no sense means that this launcher serves nobody any more. */
@@ -192,12 +194,25 @@ static void set_signals(struct launcher *launcher)
     launcher->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Each worker costs a descriptor: as many as we may have. The workers get the limit we came with.
+ */
+static void raise_limit(struct launcher *launcher)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &launcher->descriptors) != 0)
+        launcher->descriptors = (struct rlimit){1024, 1024};
+    limit = launcher->descriptors;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static bool set_up(struct launcher *launcher)
 {
+    raise_limit(launcher);
     set_signals(launcher);
     setsid(); /* fails only if we lead a group already, which is as good */
     prctl(PR_SET_NAME, "bulkhead-launch");
-    prctl(PR_SET_DUMPABLE, 0); /* a worker of the same user must not trace its parent */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
         return false;
     if (launcher->spec.cwd[0] != '\0' && chdir(launcher->spec.cwd) != 0)

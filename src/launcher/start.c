@@ -48,6 +48,7 @@
 
 struct child {
     const struct spec *spec;
+    struct rlimit64 descriptors;
     int sources[TARGETS];
     pid_t parent;
     int error; /* errno of the step that failed, or 0 */
@@ -102,6 +103,8 @@ BARE static bool limit(struct child *c)
 
     if ((head->flags & BHL_SPEC_ALLOW_CORES) == 0 && !forbid_cores(c))
         return false;
+    if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &c->descriptors, NULL) != 0)
+        return failed(c, "setting RLIMIT_NOFILE", "");
     for (uint32_t i = 0; i < head->rlimits; i++) {
         const struct bhl_spec_rlimit *l = &c->spec->rlimits[i];
         const struct rlimit64 wanted = {l->soft, l->hard};
@@ -211,7 +214,7 @@ static struct worker *new_worker(struct launcher *launcher, uint64_t cookie)
     struct worker *worker = calloc(1, sizeof(*worker));
 
     if (worker == NULL)
-        return NULL;
+        abort(); /* without memory to report, losing the launcher is the report */
     worker->cookie = cookie;
     worker->pidfd = -1;
     worker->next = launcher->workers;
@@ -249,26 +252,29 @@ static bool clone_worker(struct worker *worker, struct child *c)
     return false;
 }
 
-void worker_start(struct launcher *launcher, uint64_t cookie, int fds[4])
+void worker_start(struct launcher *launcher, uint64_t cookie, const int fds[4])
 {
-    struct child c = {.spec = &launcher->spec,
-                      .sources = {STDIN_FILENO, fds[3], fds[3], fds[0], fds[1], fds[2]},
-                      .parent = getpid(),
-                      .object = ""};
+    struct child c = {
+        .spec = &launcher->spec,
+        .descriptors = {launcher->descriptors.rlim_cur, launcher->descriptors.rlim_max},
+        .sources = {STDIN_FILENO, fds[3], fds[3], fds[0], fds[1], fds[2]},
+        .parent = getpid(),
+        .object = ""};
     struct bhl_launch message = {.type = BHL_LAUNCH_STARTED};
     struct worker *worker = new_worker(launcher, cookie);
 
-    if (worker == NULL)
-        abort(); /* without memory to report, losing the launcher is the report */
     name_worker(&launcher->spec, cookie);
     oom_happened(); /* what happened before is not this worker's */
     if (!clone_worker(worker, &c)) {
         report_failure(launcher, worker, c.error, c.step, c.object);
-    } else {
-        message.pid = worker->pid;
-        report(launcher, worker, &message, false);
-        watch(launcher, worker); /* else SIGCHLD tells */
+        return;
     }
-    for (int i = 0; i < 4; i++)
-        close(fds[i]);
+    message.pid = worker->pid;
+    report(launcher, worker, &message, false);
+    watch(launcher, worker); /* else SIGCHLD tells */
+}
+
+void worker_refuse(struct launcher *launcher, uint64_t cookie, int error, const char *step)
+{
+    report_failure(launcher, new_worker(launcher, cookie), error, step, "");
 }

@@ -93,7 +93,7 @@ build || {
 
 # ---- Linux: nothing outlives the dispatcher, nothing of ours is seen by the host ------------------
 mutant strays-live faults.orphans \
-    src/launcher/strays.c 's/    kill\(pid, SIGKILL\);\n    return waitpid/    return waitpid/'
+    src/launcher/strays.c 's/\n    kill\(pid, SIGKILL\);\n/\n/'
 mutant dispatcher-not-watched faults.orphans \
     src/launcher/main.c 's/if \(what == &on_dispatcher\)\n        leave\(launcher\);/if (what == &on_dispatcher)\n        epoll_ctl(launcher->epoll, EPOLL_CTL_DEL, BHL_FD_DISPATCHER, NULL);/'
 mutant launcher-loss-kills-nobody faults.launcher \
@@ -110,8 +110,6 @@ mutant never-started-is-charged faults.idle_kill \
     src/core/death.c 's/return BH_DELIVERY_NEVER_STARTED;/return BH_DELIVERY_STARTED;/'
 mutant started-is-sent-again unit.pool \
     src/core/death.c 's/if \(box->started == serial\)/if (box->started == serial + 1)/'
-mutant no-last-look-at-the-reply faults.idle_kill \
-    src/platform/linux/lane.c 's/return committed\(worker, call->serial\) \? BHP_LANE_REPLIED : BHP_LANE_LOST;/return BHP_LANE_LOST;/'
 mutant requeued-at-the-tail unit.pool \
     src/core/call.c 's/bhi_queue_submit\(pool, ticket, true\)/bhi_queue_submit(pool, ticket, false)/'
 mutant claim-ignores-the-serial unit.pool \

@@ -235,6 +235,19 @@ TEST(a_launcher_that_is_none_is_told)
     check_no_launcher("/bin/true", "the launcher was lost: it ended");
 }
 
+TEST(a_launcher_that_talks_nonsense_is_told)
+{
+    static const char script[] = "#!/bin/sh\necho nonsense >&3\nexec sleep 1000\n";
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/launcher", kit_temp_dir());
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+    CHECK_INT(write(fd, script, sizeof(script) - 1), (long)sizeof(script) - 1);
+    close(fd);
+    check_no_launcher(path, "the launcher was lost: it sent what makes no sense");
+    CHECK_INT(unlink(path), 0);
+}
+
 TEST(a_launcher_can_be_a_file)
 {
     static struct rig rig;
@@ -454,15 +467,91 @@ TEST(closing_ends_strays_too)
     CHECK(kit_pid_gone(stray, 100));
 }
 
-TEST(a_pool_inside_a_worker_survives_its_neighbours_deaths)
+TEST(a_pool_inside_a_worker_lives_as_long_as_that)
 {
     static struct rig rig;
+    struct rig_worker *outer = rig_one(&rig);
+    struct rig_worker *neighbour = rig_ready(&rig);
+    int inner = (int)rig_int(outer, "nest", 0);
 
-    CHECK_INT(setenv("BULKHEAD_COOKIE", "1", 1), 0);
+    bhp_worker_kill(neighbour->worker);
+    rig_bury(neighbour);
+    CHECK(!kit_pid_gone(inner, 100));
+    bhp_worker_kill(outer->worker);
+    rig_bury(outer);
+    CHECK(kit_pid_gone(inner, 2000));
+    rig_close(&rig);
+}
+
+/* ---- crowds ---- */
+
+#define CROWD 200
+
+TEST_TIMEOUT(a_crowd_starts_at_once, 60)
+{
+    static struct rig rig;
+    static bhp_worker *workers[CROWD];
+    struct bhp_event events[16];
+    struct bh_problem problem;
+    size_t ready = 0;
+    size_t exited = 0;
+
     rig_init(&rig, "normal");
     rig_open(&rig);
-    char text[512];
-    read_proc(launcher_of(&rig), "environ", text, sizeof(text));
-    CHECK_STR(text, "BULKHEAD_COOKIE=1");
+    for (size_t i = 0; i < CROWD; i++) {
+        if (bhp_worker_start(rig.nursery, i + 1, &workers[i], &workers[i], &problem) != BH_OK)
+            FAIL("worker %zu: %s", i, problem.text);
+    }
+    while (exited < CROWD) {
+        size_t count = bhp_loop_wait(rig.nursery, BHP_FOREVER, events, 16);
+        for (size_t i = 0; i < count; i++) {
+            bhp_worker **worker = events[i].owner;
+            ready += events[i].type == BHP_EVENT_READY;
+            exited += events[i].type == BHP_EVENT_EXITED;
+            if (events[i].type == BHP_EVENT_READY)
+                bhp_worker_quit(*worker);
+            if (events[i].type == BHP_EVENT_EXITED)
+                bhp_worker_free(*worker);
+        }
+    }
+    CHECK_INT(ready, CROWD);
+    rig_close(&rig);
+}
+
+TEST(a_stopped_launcher_is_not_filled_beyond_its_socket)
+{
+    static struct rig rig;
+    static bhp_worker *workers[CROWD * 3];
+    struct bhp_event events[16];
+    struct rlimit limit;
+    size_t exited = 0;
+    size_t asked;
+
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    rig_init(&rig, "normal");
+    rig.options.lane_bytes = 16384;
+    rig_open(&rig);
+    int launcher = launcher_of(&rig);
+    CHECK_INT(kill(launcher, SIGSTOP), 0);
+    for (asked = 0; asked < CROWD * 3; asked++) {
+        if (bhp_worker_start(rig.nursery, asked + 1, &workers[asked], &workers[asked], NULL) !=
+            BH_OK)
+            break;
+    }
+    CHECK_INT(asked, CROWD * 3);
+    for (size_t i = 0; i < asked; i++)
+        bhp_worker_kill(workers[i]);
+    CHECK_INT(kill(launcher, SIGKILL), 0);
+    while (exited < asked) {
+        size_t count = bhp_loop_wait(rig.nursery, BHP_FOREVER, events, 16);
+        for (size_t i = 0; i < count; i++) {
+            if (events[i].type == BHP_EVENT_EXITED) {
+                exited++;
+                bhp_worker_free(*(bhp_worker **)events[i].owner);
+            }
+        }
+    }
     rig_close(&rig);
 }

@@ -287,6 +287,21 @@ TEST(bad_options_are_told)
     CHECK_STR(problem.text, "user no such user: no such user");
 }
 
+TEST(limits_are_the_hosts_own)
+{
+    static struct rig rig;
+    struct rlimit limit;
+    struct rlimit low;
+
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){100, limit.rlim_max};
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), 0);
+    struct rig_worker *w = rig_one(&rig);
+    CHECK_INT(prlimit((pid_t)bhp_worker_pid(w->worker), RLIMIT_NOFILE, NULL, &limit), 0);
+    CHECK_INT(limit.rlim_cur, 100);
+    rig_close(&rig);
+}
+
 TEST(rlimits_and_affinity_are_set)
 {
     static const struct bh_rlimit limits[] = {{RLIMIT_NOFILE, 77, 78}};

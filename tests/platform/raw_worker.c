@@ -2,11 +2,10 @@
 /*
  * A worker made by hand from protocol.h, which knows how to misbehave. raw_worker MODE; the mode is
  * how it greets, the methods are what it does afterwards. Nothing of the library's worker side is
- * in it.
+ * in it; one method is a dispatcher itself.
  */
+#include "core/platform.h"
 #include "platform/linux/protocol.h"
-
-#include <bulkhead/value.h>
 
 #include <fcntl.h>
 #include <limits.h>
@@ -442,6 +441,30 @@ static void waste(const struct job *job)
     answer_int(0);
 }
 
+/* Opens a nursery of its own and starts a worker in it. Answers the inner worker's process. */
+static void nest(const struct job *job)
+{
+    struct bh_pool_options options;
+    const char *arguments[] = {"normal", NULL};
+    bhp_nursery *nursery;
+    bhp_worker *worker;
+    struct bhp_event event = {0};
+    char path[PATH_MAX] = "";
+
+    (void)job;
+    bh_pool_options_init(&options);
+    if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+        _exit(83);
+    options.worker = path;
+    options.arguments = arguments;
+    if (bhp_nursery_open(&nursery, &options, NULL) != BH_OK ||
+        bhp_worker_start(nursery, 1000, NULL, &worker, NULL) != BH_OK)
+        _exit(84);
+    while (event.type != BHP_EVENT_READY)
+        bhp_loop_wait(nursery, BHP_FOREVER, &event, 1);
+    answer_int(bhp_worker_pid(worker));
+}
+
 /* What it finds itself to be. */
 static void look(const struct job *job)
 {
@@ -504,6 +527,7 @@ static const struct {
     {"print", print},
     {"shut_control", shut_control},
     {"waste", waste},
+    {"nest", nest},
     {"look", look},
 };
 #define METHODS (sizeof(methods) / sizeof(methods[0]))

@@ -96,8 +96,8 @@ static struct thread *choose(void)
     return NULL;
 }
 
-/* Moves the clock to the next thing due. @return false: nothing is */
-static bool pass_time(void)
+/* Moves the clock to the next thing due, but not beyond `limit`. @return false: nothing is due */
+static bool pass_time(int64_t limit)
 {
     int64_t next = bhf_next();
 
@@ -106,6 +106,8 @@ static bool pass_time(void)
             next = threads[i].until;
     if (next == BHP_FOREVER)
         return false;
+    if (next > limit)
+        next = limit;
     if (next > bhp_now())
         world.switched_at = world.switches;
     bhf_advance(next);
@@ -123,10 +125,10 @@ static bool schedule(void)
         world_check();
     if (world.switches - world.switched_at > 100000)
         FAIL("seed %llu: time stands still; events: %s", (unsigned long long)world.seed, world.log);
-    if (chance(5))
-        pass_time();
+    if (chance(5)) /* somebody could run, but is slow to */
+        pass_time(bhp_now() + 5 * BHF_MS);
     while (!(next = choose()))
-        if (!pass_time())
+        if (!pass_time(BHP_FOREVER))
             return false;
     give(next);
     return true;

@@ -190,28 +190,15 @@ static int fill_and_deliver(struct birth *b, struct bh_problem *problem)
                            bhl_error_text(error));
 }
 
-/* An inner pool's launcher shows to which worker of the outer pool it belongs. */
-static void fill_environment(char *out, size_t size, char *environment[2])
-{
-    const char *cookie = getenv(BHL_ENVIRONMENT);
-
-    environment[0] = environment[1] = NULL;
-    if (cookie == NULL)
-        return;
-    int length = snprintf(out, size, BHL_ENVIRONMENT "=%s", cookie);
-    if (length > 0 && (size_t)length < size)
-        environment[0] = out;
-}
-
 static int launch(const struct bhl_birth *birth, int null, int socket, int *pidfd,
                   struct bh_problem *problem)
 {
     char name[] = "bulkhead-launcher";
     char pool[sizeof(birth->pool) + 8];
     char dispatcher[40];
-    char cookie[64];
+    char outer[sizeof(birth->outer)];
     char *arguments[] = {name, pool, dispatcher, NULL};
-    char *environment[2];
+    char *environment[] = {birth->outer[0] != '\0' ? outer : NULL, NULL};
     struct birth b = {
         .sources = {null, null, null, socket, birth->dispatcher, birth->spec},
         .image = birth->image,
@@ -223,7 +210,7 @@ static int launch(const struct bhl_birth *birth, int null, int socket, int *pidf
 
     snprintf(pool, sizeof(pool), "pool=%s", birth->pool);
     snprintf(dispatcher, sizeof(dispatcher), "dispatcher=%ld", (long)getpid());
-    fill_environment(cookie, sizeof(cookie), environment);
+    memcpy(outer, birth->outer, sizeof(outer));
     int rc = fill_and_deliver(&b, problem);
     *pidfd = b.pidfd;
     return rc;
@@ -284,6 +271,18 @@ static void plain_name(char *out, size_t size, const char *name)
     }
 }
 
+/* An inner pool's launcher shows to which worker of the outer pool it belongs. */
+static void note_outer_pool(struct bhl_birth *birth)
+{
+    const char *cookie = getenv(BHL_ENVIRONMENT);
+
+    int length = cookie != NULL
+                     ? snprintf(birth->outer, sizeof(birth->outer), BHL_ENVIRONMENT "=%s", cookie)
+                     : 0;
+    if (length < 0 || (size_t)length >= sizeof(birth->outer))
+        birth->outer[0] = '\0';
+}
+
 static int open_launcher(struct bhl_birth *birth, const char *path, struct bh_problem *problem)
 {
     if (path != NULL)
@@ -306,6 +305,7 @@ int bhl_birth_init(struct bhl_birth *birth, const struct bh_pool_options *option
         return rc;
     plain_name(birth->pool, sizeof(birth->pool),
                options->name != NULL ? options->name : file_name(birth->program));
+    note_outer_pool(birth);
     rc = open_launcher(birth, options->launcher, problem);
     if (rc != BH_OK)
         return rc;

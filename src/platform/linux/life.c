@@ -27,14 +27,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Descriptors for the worker, in the order of BHL_LAUNCH_START. */
-enum { GIVEN_REQUEST, GIVEN_REPLY, GIVEN_CONTROL, GIVEN_OUTPUT, GIVEN_COUNT };
-
 /* ---- start ---- */
 
-static int prepare(bhp_worker *worker, int given[GIVEN_COUNT], struct bh_problem *problem)
+static int prepare(bhp_worker *worker, struct bh_problem *problem)
 {
     bhp_nursery *nursery = worker->nursery;
+    int *given = worker->given;
     int pair[2];
 
     worker->scratch = bhi_alloc(nursery->half_bytes);
@@ -46,32 +44,74 @@ static int prepare(bhp_worker *worker, int given[GIVEN_COUNT], struct bh_problem
     if (!bhl_socket_pair(pair))
         return bhl_problem_errno(problem, "a control socket");
     worker->control = pair[0];
-    given[GIVEN_CONTROL] = pair[1];
+    given[BHL_GIVEN_CONTROL] = pair[1];
     if (!bhl_pipe(pair))
         return bhl_problem_errno(problem, "an output pipe");
     worker->output = pair[0];
-    given[GIVEN_OUTPUT] = pair[1];
+    given[BHL_GIVEN_OUTPUT] = pair[1];
     if (!bhl_watch(nursery, &worker->control_source, worker->control) ||
         !bhl_watch(nursery, &worker->output_source, worker->output))
         return bhl_problem_errno(problem, "watching a worker");
     return BH_OK;
 }
 
-static int ask_for(bhp_worker *worker, const int given[GIVEN_COUNT], struct bh_problem *problem)
+static void close_given(bhp_worker *worker)
+{
+    for (size_t i = 0; i < BHL_GIVEN_COUNT; i++)
+        bhl_close(&worker->given[i]);
+    if (worker->waiting)
+        worker->nursery->waiting--;
+    worker->waiting = false;
+}
+
+/* @return whether the launcher has the order; else errno */
+static bool send_order(bhp_worker *worker)
 {
     struct bhl_launch message = {.magic = BHL_MAGIC,
                                  .type = BHL_LAUNCH_START,
                                  .version = BHL_VERSION,
                                  .cookie = worker->cookie};
 
-    if (worker->nursery->launcher.state == BHL_LAUNCHER_DOWN) {
+    if (!bhl_link_send(worker->nursery, &message, worker->given, BHL_GIVEN_COUNT))
+        return false;
+    close_given(worker);
+    return true;
+}
+
+/* Whether it is enough to wait: for room in the socket, or for the notice that the launcher is
+ * lost. */
+static bool passes(int error)
+{
+    return error == EAGAIN || error == ENOBUFS || error == ETOOMANYREFS || error == EPIPE ||
+           error == ECONNRESET;
+}
+
+static int ask_for(bhp_worker *worker, struct bh_problem *problem)
+{
+    bhp_nursery *nursery = worker->nursery;
+
+    if (nursery->launcher.state == BHL_LAUNCHER_DOWN) {
         if (problem != NULL)
-            *problem = worker->nursery->launcher.problem;
+            *problem = nursery->launcher.problem;
         return BH_E_STATE;
     }
-    if (!bhl_link_send(worker->nursery, &message, given, GIVEN_COUNT))
+    if (nursery->waiting == 0 && send_order(worker))
+        return BH_OK;
+    if (nursery->waiting == 0 && !passes(errno))
         return bhl_problem_errno(problem, "asking the launcher for a worker");
+    worker->waiting = true;
+    nursery->waiting++;
     return BH_OK;
+}
+
+/** See nursery.h. */
+bool bhl_workers_send_waiting(bhp_nursery *nursery)
+{
+    for (bhp_worker *w = nursery->workers; w != NULL && nursery->waiting > 0; w = w->next) {
+        if (w->waiting && !send_order(w))
+            return false;
+    }
+    return true;
 }
 
 static void init(bhp_worker *worker, bhp_nursery *nursery, uint64_t cookie, void *owner)
@@ -83,7 +123,8 @@ static void init(bhp_worker *worker, bhp_nursery *nursery, uint64_t cookie, void
                            .output = -1,
                            .statm = -1,
                            .pidfd = -1,
-                           .due = BHP_FOREVER};
+                           .due = BHP_FOREVER,
+                           .given = {-1, -1, -1, -1}};
     worker->control_source = (struct bhl_source){BHL_SOURCE_CONTROL, worker, -1};
     worker->output_source = (struct bhl_source){BHL_SOURCE_OUTPUT, worker, -1};
     worker->pidfd_source = (struct bhl_source){BHL_SOURCE_PIDFD, worker, -1};
@@ -97,18 +138,15 @@ static void init(bhp_worker *worker, bhp_nursery *nursery, uint64_t cookie, void
 int bhp_worker_start(bhp_nursery *nursery, uint64_t cookie, void *owner, bhp_worker **worker,
                      struct bh_problem *problem)
 {
-    int given[GIVEN_COUNT] = {-1, -1, -1, -1};
     bhp_worker *made = bhi_alloc(sizeof(*made));
 
     *worker = NULL;
     if (made == NULL)
         return bhi_problem_set(problem, BH_E_MEMORY, 0, "no memory for a worker");
     init(made, nursery, cookie, owner);
-    int rc = prepare(made, given, problem);
+    int rc = prepare(made, problem);
     if (rc == BH_OK)
-        rc = ask_for(made, given, problem);
-    for (size_t i = 0; i < GIVEN_COUNT; i++)
-        bhl_close(&given[i]);
+        rc = ask_for(made, problem);
     if (rc != BH_OK) {
         bhp_worker_free(made);
         return rc;
@@ -135,6 +173,7 @@ void bhp_worker_free(bhp_worker *worker)
     bhl_unwatch(nursery, &worker->output_source);
     bhl_unwatch(nursery, &worker->pidfd_source);
     int pidfd = atomic_load(&worker->pidfd);
+    close_given(worker);
     bhl_close(&pidfd);
     bhl_close(&worker->control);
     bhl_close(&worker->output);
@@ -207,83 +246,15 @@ void bhl_worker_gone(bhp_worker *worker)
     finish_if_over(worker);
 }
 
-/* Errors that the next try will not heal. */
-static bool is_permanent(int error)
-{
-    switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-    case EISDIR:
-    case EACCES:
-    case EPERM:
-    case ENOEXEC:
-    case ELIBBAD:
-    case ELOOP:
-    case ENAMETOOLONG:
-    case E2BIG:
-    case EINVAL:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void note_not_started(struct bhp_obituary *obituary, const char *step, int error)
-{
-    struct bh_problem text; /* makes the step's bytes fit to print */
-
-    obituary->end = BHP_END_NOT_STARTED;
-    obituary->os_error = error;
-    obituary->permanent = is_permanent(error);
-    bhi_problem_set(&text, BH_E_START, error, "%s: %s", step, bhl_error_text(error));
-    bhl_copy_text(obituary->detail, sizeof(obituary->detail), text.text, strlen(text.text));
-}
-
-/* Those that the worker's fault handlers catch. */
-static bool leaves_record(int signal)
-{
-    switch (signal) {
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGILL:
-    case SIGFPE:
-    case SIGTRAP:
-    case SIGABRT:
-    case SIGSYS:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void note_exited(struct bhp_obituary *obituary, const struct bhl_launch *message)
-{
-    int status = message->value;
-
-    obituary->user_us = message->user_us;
-    obituary->system_us = message->system_us;
-    obituary->max_rss_bytes = message->max_rss_bytes;
-    obituary->cgroup_oom = message->oom != 0;
-    if (WIFEXITED(status)) {
-        obituary->end = BHP_END_EXIT;
-        obituary->code = (uint32_t)WEXITSTATUS(status);
-    } else if (WIFSIGNALED(status)) {
-        obituary->end = BHP_END_SIGNAL;
-        obituary->code = (uint32_t)WTERMSIG(status);
-        obituary->by_kill = WTERMSIG(status) == SIGKILL;
-        obituary->needs_record = leaves_record(WTERMSIG(status));
-    }
-}
-
 /** The launcher reports its end, or that it never began. */
 void bhl_worker_reported(bhp_worker *worker, const struct bhl_launch *message)
 {
     worker->reported = true;
     worker->due = BHP_FOREVER;
     if (message->type == BHL_LAUNCH_NOT_STARTED)
-        note_not_started(&worker->obituary, message->step, message->value);
+        bhl_note_not_started(&worker->obituary, message->step, message->value);
     else
-        note_exited(&worker->obituary, message);
+        bhl_note_exited(&worker->obituary, message);
     finish_if_over(worker);
 }
 
@@ -295,6 +266,7 @@ void bhl_worker_orphaned(bhp_worker *worker)
 
     if (worker->reported)
         return;
+    close_given(worker);
     worker->reported = true;
     worker->due = BHP_FOREVER;
     obituary->nursery_lost = true;
@@ -393,28 +365,4 @@ size_t bhp_worker_output(bhp_worker *worker, char *buffer, size_t size)
         length += (size_t)got;
     }
     return length;
-}
-
-/** See platform.h. */
-uint64_t bhp_worker_rss(bhp_worker *worker)
-{
-    char text[128];
-    unsigned long long total;
-    unsigned long long resident;
-    unsigned long long shared;
-
-    ssize_t length = worker->statm >= 0 ? pread(worker->statm, text, sizeof(text) - 1, 0) : 0;
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
-    if (sscanf(text, "%llu %llu %llu", &total, &resident, &shared) != 3 || shared > resident)
-        return 0;
-    return (resident - shared) * worker->nursery->page_bytes;
-}
-
-/** See platform.h. */
-void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary)
-{
-    *obituary = worker->obituary;
-    bhp_worker_box(worker, &obituary->box);
 }

@@ -22,6 +22,8 @@
 #define READ_MAX 64
 /* How long a launcher may take to greet, or to report what it must have seen. */
 #define PATIENCE (5000 * BHL_MS)
+/* Between tries to send what found no room in the socket. */
+#define ROOM_PAUSE BHL_MS
 /* Pauses between tries to start a launcher that does not stay. */
 #define DELAY_FIRST (50 * BHL_MS)
 #define DELAY_MOST (1000 * BHL_MS)
@@ -36,6 +38,8 @@ static void forget(bhp_nursery *nursery)
     bhl_unwatch(nursery, &launcher->link_source);
     bhl_unwatch(nursery, &launcher->pidfd_source);
     bhl_close(&launcher->socket);
+    if (launcher->pidfd >= 0)
+        bhl_pidfd_reap(launcher->pidfd);
     bhl_close(&launcher->pidfd);
     launcher->state = BHL_LAUNCHER_DOWN;
     launcher->due = BHP_FOREVER;
@@ -109,7 +113,8 @@ void bhl_launcher_lose(bhp_nursery *nursery, const char *why)
 static bool owes_report(const bhp_worker *worker)
 {
     return !worker->reported &&
-           (worker->gone || (atomic_load(&worker->unwanted) && atomic_load(&worker->pid) == 0));
+           (worker->gone ||
+            (atomic_load(&worker->unwanted) && atomic_load(&worker->pid) == 0 && !worker->waiting));
 }
 
 /* When the launcher's patience with its reports ends; BHP_FOREVER if it owes none. */
@@ -147,7 +152,10 @@ int64_t bhl_launcher_tick(bhp_nursery *nursery, int64_t now)
         else
             bhl_launcher_lose(nursery, "it does not greet");
     }
-    return launcher->due < report_due ? launcher->due : report_due;
+    int64_t due = launcher->due < report_due ? launcher->due : report_due;
+    if (!bhl_workers_send_waiting(nursery) && now + ROOM_PAUSE < due)
+        due = now + ROOM_PAUSE;
+    return due;
 }
 
 /* ---- messages ---- */

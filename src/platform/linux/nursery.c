@@ -20,12 +20,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
 
 /* How long opening waits for the launcher's greeting, and closing for its end. */
 #define GREETING_MS 5000
@@ -159,15 +154,6 @@ static bool await_end(int pidfd, int ms)
     return rc > 0;
 }
 
-/* If the host is a subreaper, or the first process of a container, the launcher became its child:
- * its remains are ours to remove. Else this does nothing. */
-static void reap_if_ours(int pidfd)
-{
-    siginfo_t info;
-
-    waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
-}
-
 static void end_launcher(bhp_nursery *nursery)
 {
     struct bhl_launcher *launcher = &nursery->launcher;
@@ -182,7 +168,7 @@ static void end_launcher(bhp_nursery *nursery)
         bhl_pidfd_kill(launcher->pidfd);
         await_end(launcher->pidfd, -1);
     }
-    reap_if_ours(launcher->pidfd);
+    bhl_pidfd_reap(launcher->pidfd);
     bhl_close(&launcher->pidfd);
 }
 

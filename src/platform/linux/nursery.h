@@ -4,11 +4,12 @@
  * What the files of the dispatcher's side know together: the nursery, its workers, and who calls
  * whom.
  *
- *   nursery.c   open, close, forked              loop.c     epoll, the queue of events, timers
- *   spec.c, resolve.c   the start specification  link.c     messages from and to the launcher
- *   birth.c     the clone that starts a launcher life.c     a worker from start to free
- *   halves.c    the two shared memory files      hello.c    its greeting and its table of methods
- *   box.c       what it wrote about itself       lane*.c    requests and replies
+ *   nursery.c   open, close, forked           loop.c      epoll, the queue of events, timers
+ *   spec.c      the start specification       link.c      messages from and to the launcher
+ *   resolve.c   names in it, made absolute    life.c      a worker from start to free
+ *   birth.c     the clone of a launcher       obituary.c  what the system says of it
+ *   halves.c    the two shared memory files   hello.c     its greeting and its table of methods
+ *   lane*.c     requests and replies          box.c       what it wrote about itself
  *
  * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic or
  * fixed before the worker is handed out) and those marked [lane], which belong to whoever holds the
@@ -50,6 +51,7 @@ struct bhl_birth {
     char *path;     /* of a launcher program, or NULL: owned */
     char *program;  /* of the workers, for texts: owned */
     char pool[64];  /* name, fit for a command line */
+    char outer[64]; /* "BULKHEAD_COOKIE=N" if this process is itself a worker, or "" */
 };
 
 enum bhl_launcher_state {
@@ -96,6 +98,7 @@ struct bhp_nursery {
     bhp_worker *first, *last; /* those with events pending, oldest first */
     _Atomic uint32_t overdue; /* [any] workers may have a `due`: look. Pairs with itself: a kill of
                                  a worker without a process raises it, the loop clears it */
+    size_t waiting;           /* workers whose order waits for room in the socket */
     bool lost;                /* BHP_EVENT_LOST is pending */
 };
 
@@ -120,6 +123,9 @@ struct bhl_methods {
     uint32_t mask;
 };
 
+/** Descriptors for the worker, in the order of BHL_LAUNCH_START. */
+enum { BHL_GIVEN_REQUEST, BHL_GIVEN_REPLY, BHL_GIVEN_CONTROL, BHL_GIVEN_OUTPUT, BHL_GIVEN_COUNT };
+
 struct bhp_worker {
     bhp_nursery *nursery;
     void *owner;
@@ -128,6 +134,8 @@ struct bhp_worker {
     bhp_worker *queued;          /* next in the queue of pending events */
     bool in_queue;
     unsigned pending;
+    bool waiting;               /* the order to start it found no room in the socket yet */
+    int given[BHL_GIVEN_COUNT]; /* until the order is out, else -1 */
 
     struct bhl_mapping request_map; /* [any] */
     struct bhl_mapping reply_map;   /* [any] */
@@ -219,6 +227,8 @@ int bhl_halves_make(bhp_worker *worker, int fds[2], struct bh_problem *problem);
 int bhl_memory_make(const char *name, size_t bytes, bool writable, struct bhl_mapping *map);
 void bhl_unmap(struct bhl_mapping *map);
 
+/** Sends orders that found no room before. @return whether all are out */
+bool bhl_workers_send_waiting(bhp_nursery *nursery);
 /** What the launcher and the pidfd tell about a worker. */
 void bhl_worker_started(bhp_worker *worker, int64_t pid, int pidfd);
 void bhl_worker_reported(bhp_worker *worker, const struct bhl_launch *message);
@@ -226,6 +236,10 @@ void bhl_worker_gone(bhp_worker *worker);
 void bhl_worker_orphaned(bhp_worker *worker);
 /** Notes that it broke the protocol, and kills it. */
 void bhl_worker_broke(bhp_worker *worker, const char *format, ...) BH_PRINTF(2, 3);
+
+/** Translates a report into evidence. */
+void bhl_note_not_started(struct bhp_obituary *obituary, const char *step, int error);
+void bhl_note_exited(struct bhp_obituary *obituary, const struct bhl_launch *message);
 
 /** Reads the control socket of a worker that has not greeted yet. */
 void bhl_hello_read(bhp_worker *worker);

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Newer than the headers of some systems. */
@@ -24,6 +25,9 @@
 #endif
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
 #endif
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2)
@@ -131,6 +135,15 @@ void bhl_pidfd_kill_group(int pidfd)
     int error = errno;
 
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, PIDFD_SIGNAL_PROCESS_GROUP);
+    errno = error;
+}
+
+void bhl_pidfd_reap(int pidfd)
+{
+    siginfo_t info;
+    int error = errno;
+
+    waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
     errno = error;
 }
 

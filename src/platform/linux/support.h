@@ -57,6 +57,10 @@ void bhl_pidfd_kill(int pidfd);
  */
 void bhl_pidfd_kill_group(int pidfd);
 
+/** Removes an ended launcher's remains if it became this process's child, because the host is a
+ * subreaper or the first process of a container; else does nothing. */
+void bhl_pidfd_reap(int pidfd);
+
 /* ---- time, signals, texts ---- */
 
 /** The absolute time of CLOCK_MONOTONIC for `until`, or NULL for BHP_FOREVER. */

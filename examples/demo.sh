@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# A minute with Bulkhead: what `./dev demo` runs after the build. BH_BIN is where the programs are.
+# Exit status: 0 when everything went as it says, else 1.
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+bin=${BH_BIN:-$here/../build/release/bin}
+if (($# > 0)); then
+    echo "demo.sh takes no arguments" >&2
+    exit 2
+fi
+if [[ ! -x $bin/bulkhead ]]; then
+    echo "demo.sh: there is no $bin/bulkhead; build first, with ./dev build" >&2
+    exit 1
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+bold='' plain=''
+if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
+    bold=$'\e[1m' plain=$'\e[0m'
+fi
+
+wrong=0
+title() {
+    printf '\n%s%s%s\n%s\n\n' "$bold" "$1" "$plain" "$2"
+}
+went_wrong() {
+    printf 'demo.sh: WRONG: %s\n' "$*" >&2
+    wrong=1
+}
+
+# The last column of the row in flaky's table of deaths that counts all of them.
+all_deaths() {
+    awk '/^  deaths/ { seen = 1 } seen && $1 == "all" { print $NF; exit }' "$work/flaky"
+}
+
+printf '%sBulkhead%s calls native code that crashes: it runs in worker processes, and they do the dying.\n' \
+    "$bold" "$plain"
+printf 'A crash costs one request, and you know exactly which one and why. Three demonstrations follow.\n'
+
+title '1. Four workers, and 5 % of everything they do crashes them' \
+    'At start-up, in the middle of a request, between requests; every answer is checked.'
+"$bin/flaky" --seconds 4 --crash-rate 5% | tee "$work/flaky" || went_wrong "flaky's sums do not agree"
+
+title '2. One call that dies, and the one line that it leaves' \
+    '$ bulkhead call --worker mishaps die double-free'
+status=0
+"$bin/bulkhead" call --worker "$bin/mishaps" die double-free 2>"$work/line" || status=$?
+cat "$work/line"
+printf '(exit status %s)\n' "$status"
+((status == 3)) || went_wrong "the exit status should have been 3"
+[[ $(wc -l <"$work/line") == 1 ]] || went_wrong "that should have been one line"
+
+killers=0
+if [[ -x $bin/regex-search ]]; then
+    title '3. A real library: PCRE 1 overflows the stack on some patterns' \
+        'Real text, real patterns, some of them deadly; PCRE 2 checks every other answer.'
+    "$here/regex/input.sh" "$work" 5000 >/dev/null
+    check=(--check)
+    "$bin/regex-search" --help >/dev/null || went_wrong "regex-search does not start"
+    "$bin/regex-search" --patterns "$work/patterns" --subjects "$work/subjects" \
+        --killers "$work/killers" "${check[@]}" || went_wrong "regex-search lost a request or an answer"
+    killers=$(wc -l <"$work/killers")
+    ((killers > 0)) || went_wrong "no pattern killed a worker, so this proved nothing"
+else
+    title '3. A real library: left out' 'regex-search was not built; it needs libpcre3-dev.'
+fi
+
+title 'What you have seen' \
+    "$(all_deaths) + 1 + $killers worker processes crashed, and the programs that called them never noticed more than
+an answer that says so. Each crash cost one request at most: the one that caused it, named,
+with signal, address and output. Everybody else got the right answer."
+printf 'Next: bulkhead help, examples/hello for the smallest worker and dispatcher, and README.md.\n'
+exit "$wrong"
