@@ -332,7 +332,7 @@ TEST_TIMEOUT(whatever_happens_each_request_ends_once_and_rightly, 170)
 {
     const char *alone = getenv("BH_SEED");
     uint64_t first = alone ? strtoull(alone, NULL, 10) : 1;
-    uint64_t last = alone ? first : 8000 / (unsigned)kit_slowdown();
+    uint64_t last = alone ? first : 6000 / (unsigned)kit_slowdown();
 
     bhi_alloc_hook = explore_hook;
     for (uint64_t seed = first; seed <= last; seed++) {
