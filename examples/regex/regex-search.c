@@ -497,19 +497,17 @@ static bool take_option(int option)
 
 static int check_options(int argc, char **argv)
 {
-    const char *wrong = NULL;
-
     if (optind < argc)
-        wrong = argv[optind];
-    if (wrong != NULL)
-        fprintf(stderr, "regex-search: takes no arguments, and \"%s\" is one\n", wrong);
-    else if (opt.patterns == NULL || opt.subjects == NULL)
-        fprintf(stderr, "regex-search: %s FILE is missing; see regex-search --help\n",
-                wrong = opt.patterns == NULL ? "--patterns" : "--subjects");
+        fprintf(stderr, "regex-search: takes no arguments, and \"%s\" is one\n", argv[optind]);
+    else if (opt.patterns == NULL)
+        fputs("regex-search: --patterns FILE is missing; see regex-search --help\n", stderr);
+    else if (opt.subjects == NULL)
+        fputs("regex-search: --subjects FILE is missing; see regex-search --help\n", stderr);
     else if (opt.check && !check_available())
-        fprintf(stderr, "regex-search: was built without PCRE 2, so there is no --check\n"),
-            wrong = "";
-    return wrong != NULL ? STATUS_USAGE : -1;
+        fputs("regex-search: was built without PCRE 2, so there is no --check\n", stderr);
+    else
+        return -1;
+    return STATUS_USAGE;
 }
 
 /* @return -1 to go on, or the exit status */
@@ -535,7 +533,8 @@ static int read_options(int argc, char **argv)
         if (option == 'h')
             return usage(stdout, 0);
         if (option == 'v')
-            return printf("regex-search %s\n", bh_version()) < 0;
+            return printf("regex-search %s, %s PCRE 2\n", bh_version(),
+                          check_available() ? "with" : "without") < 0;
         if (option == '?')
             return STATUS_USAGE;
         if (!take_option(option)) {

@@ -105,6 +105,7 @@ struct cli_settings {
     bool raw;
     bool verbose;
     bool help;
+    bool max_workers_given;
     int rest;     /* index of the first argument that is no option */
     bool literal; /* … and a lone -- stood before it */
 };

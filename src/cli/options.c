@@ -387,6 +387,8 @@ static int apply(struct cli_settings *settings, const struct cli_command *comman
     if (found.numeric != NULL) {
         if (bh_pool_options_set(&settings->pool, found.numeric->name, value, &problem) != BH_OK)
             return cli_usage(command, "--%s", problem.text);
+        if (strcmp(found.numeric->name, "max-workers") == 0)
+            settings->max_workers_given = true;
         return CLI_OK;
     }
     wrong = found.own->set(settings, value, &problem);
@@ -453,7 +455,7 @@ int cli_settings_worker(struct cli_settings *settings, const struct cli_command 
         return cli_usage(command, "--worker and --plugin exclude each other");
     if (settings->worker == NULL && settings->plugin == NULL)
         return cli_usage(command, "which worker? Give --worker PROGRAM or --plugin LIBRARY");
-    if (settings->pool.min_workers > settings->pool.max_workers)
+    if (!settings->max_workers_given && settings->pool.min_workers > 1)
         settings->pool.max_workers = settings->pool.min_workers;
     settings->pool.worker = settings->worker;
     if (settings->plugin != NULL) {

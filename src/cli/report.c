@@ -82,7 +82,9 @@ static void report_deadline(const char *method, const struct cli_settings *setti
 
 const char *cli_start_hint(const struct cli_settings *settings, const struct bh_death *death)
 {
-    if (death == NULL || death->output_length == 0)
+    if (death == NULL || death->cause == BH_CAUSE_NOT_STARTED)
+        return "; check its path and the options for its process";
+    if (death->output_length == 0)
         return "; is it a Bulkhead worker, and does it start by hand?";
     return settings->verbose ? "" : "; --verbose shows what it wrote";
 }

@@ -65,7 +65,7 @@ void bhp_mutex_deinit(bhp_mutex *mutex);
 
 typedef struct bhp_thread bhp_thread;
 /** Starts a thread that runs body(context) with every signal blocked. BH_OK, BH_E_MEMORY,
- * BH_E_SYSTEM. (The fake runs nothing: its tests step the body's work themselves.) */
+ * BH_E_SYSTEM. (The fake has none: it hands the body to the test that drives it.) */
 int bhp_thread_start(bhp_thread **thread, void (*body)(void *), void *context, const char *name);
 /** Waits for its end and frees it. NULL is fine. */
 void bhp_thread_join(bhp_thread *thread);
@@ -174,8 +174,8 @@ const char *bhp_register_name(unsigned i);
  * Begins to start a worker; never blocks. What comes of it arrives as events: STARTED, then READY,
  * then EXITED, of which only EXITED is certain to come, exactly once, and last.
  * @param owner handed back in the events
- * @return BH_OK; or BH_E_MEMORY, BH_E_SYSTEM, BH_E_STATE (the nursery was lost and is not back yet: try
- * again soon): then there is no worker and no event
+ * @return BH_OK; or BH_E_MEMORY, BH_E_SYSTEM, BH_E_STATE (the nursery was lost and is not back yet:
+ * try again soon): then there is no worker and no event
  */
 int bhp_worker_start(bhp_nursery *nursery, uint64_t cookie, void *owner, bhp_worker **worker,
                      struct bh_problem *problem);

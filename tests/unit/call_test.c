@@ -529,6 +529,26 @@ TEST(silence_is_told_from_slowness)
     world_end();
 }
 
+/* The progress of the request before does not count for this one. */
+TEST(who_never_even_begins_is_silent_from_the_start)
+{
+    struct bh_pool_options options = world_options();
+    struct world_call *call;
+    bh_pool *pool;
+
+    world_begin(0);
+    world.on_request = begin_never;
+    options.no_progress_ms = 50;
+    options.grace_ms = 5;
+    pool = one_worker(&options);
+    expect(world_ask(pool, "reply 10"), BH_OUTCOME_REPLIED, BH_DELIVERY_COMMITTED);
+    call = world_call(pool, "hang");
+    expect(world_result(call), BH_OUTCOME_DEADLINE, BH_DELIVERY_NEVER_STARTED);
+    CHECK_INT(call->result.elapsed_us, 1000 * (50 + 5 + 1));
+    world_close(pool);
+    world_end();
+}
+
 TEST(a_snapshot_shows_request_and_progress)
 {
     struct bh_pool_options options = world_options();
@@ -864,7 +884,7 @@ TEST(output_is_marked_with_the_requests_that_could_have_written_it)
 }
 
 static char flood[300000];
-static const struct bhf_output flooding = {1, flood, sizeof(flood)};
+static const struct bhf_output flooding = {5, flood, sizeof(flood)}; /* as it becomes ready */
 
 static void flood_at_start(uint64_t nth, struct bhf_start *plan)
 {

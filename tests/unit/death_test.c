@@ -513,3 +513,74 @@ TEST(copies_own_what_they_hold)
     bh_death_deinit(&copy);
     bh_death_deinit(NULL);
 }
+
+/* ---- results and names ---- */
+
+static bool put_result_into_map(enum bh_outcome outcome)
+{
+    struct bhi_known known = known_worker();
+    struct bh_result result = {.outcome = outcome,
+                               .delivery = BH_DELIVERY_STARTED,
+                               .refusal = BH_REFUSAL_QUEUE_FULL,
+                               .serial = 9,
+                               .reply = bh_value_int64(5),
+                               .code = 3,
+                               .text = "why",
+                               .has_death = outcome == BH_OUTCOME_DIED,
+                               .death = write(&known, bhf_end_fault(0)),
+                               .attempts = 2};
+    bh_value map;
+
+    if (bh_result_to_value(&result, &map)) {
+        CHECK_INT(map.type, BH_NULL);
+        return false;
+    }
+    CHECK_STR(bh_map_get(&map, "outcome")->as.string, bh_outcome_name(outcome));
+    CHECK_STR(bh_map_get(&map, "delivery")->as.string, "started");
+    CHECK_INT(bh_map_get(&map, "serial")->as.int64, 9);
+    CHECK_INT(bh_map_get(&map, "attempts")->as.int64, 2);
+    CHECK_INT(bh_map_get(&map, "death") != NULL, outcome == BH_OUTCOME_DIED);
+    CHECK_INT(bh_map_get(&map, "reply") != NULL, outcome == BH_OUTCOME_REPLIED);
+    CHECK_INT(bh_map_get(&map, "error") != NULL, outcome == BH_OUTCOME_FAILED);
+    CHECK_INT(bh_map_get(&map, "reason") != NULL, outcome == BH_OUTCOME_REFUSED);
+    bh_value_deinit(&map);
+    return true;
+}
+
+static bool put_each_result_into_map(void)
+{
+    bool all = true;
+
+    for (unsigned outcome = 0; outcome < BH_OUTCOME_COUNT; outcome++)
+        all &= put_result_into_map((enum bh_outcome)outcome);
+    return all;
+}
+
+TEST(a_result_becomes_a_map_with_what_belongs_to_its_outcome)
+{
+    fail_each_allocation(put_each_result_into_map);
+}
+
+static void check_names(const char *(*name)(unsigned), unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(name(i)[0] != '\0' && strcmp(name(i), "?") != 0);
+        for (unsigned n = 0; n < i; n++)
+            CHECK(strcmp(name(i), name(n)) != 0);
+    }
+    CHECK_STR(name(count), "?");
+    CHECK_STR(name(UINT32_MAX), "?");
+}
+
+TEST(each_number_of_an_enum_has_its_own_name)
+{
+    check_names(bh_outcome_name, BH_OUTCOME_COUNT);
+    check_names(bh_delivery_name, BH_DELIVERY_COUNT);
+    check_names(bh_refusal_name, BH_REFUSAL_COUNT);
+    check_names(bh_phase_name, BH_PHASE_COUNT);
+    check_names(bh_cause_name, BH_CAUSE_COUNT);
+    check_names(bh_event_name, BH_EVENT_COUNT);
+    check_names(bh_worker_state_name, BH_WORKER_STATE_COUNT);
+    CHECK_STR(bh_register_name(3), "pc");
+    CHECK_STR(bh_register_name(4), NULL);
+}

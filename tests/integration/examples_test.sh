@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# timeout: 120
+#
+# The examples do what they say: flaky's accounts agree, regex-search gives PCRE 2's answers and
+# survives the killers, the first dispatcher survives a division by zero. They also notice when
+# something is wrong.
+set -uo pipefail
+
+bin=${BH_BIN:?is not set: the directory of the programs}
+examples=$(cd "$(dirname "$0")/../../examples" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+passed=0
+failed=0
+# holds NAME COMMAND...: the command succeeds.
+holds() {
+    local name=$1
+    shift
+    if "$@" >"$work/out" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s: %s\n' "$name" "$(tail -n 20 "$work/out")"
+    fi
+}
+
+# ends STATUS COMMAND...: the command ends with that exit status.
+ends() {
+    local wanted=$1 status=0
+    shift
+    "$@" || status=$?
+    ((status == wanted))
+}
+
+# says TEXT COMMAND...: the command succeeds and says that.
+says() {
+    local text=$1 output
+    shift
+    output=$("$@") || return 1
+    printf '%s\n' "$output"
+    [[ $output == *"$text"* ]]
+}
+
+holds "flaky" says "the accounts agree" "$bin/flaky" --requests 3000 --crash-rate 5% --seed 7
+holds "flaky without crashes" says '"died":0' "$bin/flaky" --requests 2000 --crash-rate 0 --json
+holds "flaky, by time" says '"ok":true' "$bin/flaky" --seconds 0.5 --crash-rate 0.1 --threads 9 --workers 3 --json
+holds "flaky notices" ends 1 "$bin/flaky" --requests 20 --worker "$work/nothing"
+holds "flaky, usage" ends 2 "$bin/flaky" --crash-rate much
+
+holds "hello" says "42 / 0: worker 1" "$bin/hello-dispatcher" "$bin/hello-worker"
+holds "hello goes on" says "42 / -1 = -42" "$bin/hello-dispatcher" "$bin/hello-worker"
+
+if [[ -x $bin/regex-search ]]; then
+    files=(--patterns "$work/patterns" --subjects "$work/subjects")
+    check=()
+    [[ $("$bin/regex-search" --version) == *"without PCRE 2"* ]] || check=(--check)
+    holds "input" "$examples/regex/input.sh" "$work" 300
+    holds "regex-search" says "8 requests killed a worker" "$bin/regex-search" "${files[@]}" "${check[@]}"
+    holds "its killers" says "stack_overflow" \
+        sh -c '"$0" "$@" >/dev/null && cat "$2"' "$bin/regex-search" --killers "$work/killers" "${files[@]}"
+    printf '(\n' >"$work/patterns"
+    holds "an invalid pattern fails" says '"failed":304' "$bin/regex-search" "${files[@]}" --json
+    holds "regex-search, usage" ends 2 "$bin/regex-search" --patterns "$work/nothing" --subjects x
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
