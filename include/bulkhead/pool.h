@@ -214,7 +214,8 @@ struct bh_result {
     int32_t code;            /**< BH_OUTCOME_FAILED: the handler's */
     char *text; /**< failed: the handler's; refused: why, for a person. Owned; or NULL */
     bool has_death;
-    struct bh_death death; /**< died, deadline, cancelled: of the worker, if it ended; refused as
+    struct bh_death death; /**< died, deadline, cancelled: of the worker, if it ended; of the
+                                   last attempt, when the next one was not given out; refused as
                                 crash loop or cannot start: of the last failed start */
     uint32_t attempts;     /**< times it was given to a worker and charged */
     uint64_t elapsed_us;   /**< from the call to its end */

@@ -105,7 +105,8 @@ static void explain_refusal(struct bh_result *result, const struct bhi_ticket *t
                      line);
         else
             set_text(result, "%s", line);
-        set_death(result, &pool->last_failure);
+        if (!result->has_death)
+            set_death(result, &pool->last_failure);
         break;
     default:
         break;
@@ -173,6 +174,8 @@ static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
 static void conclude_answered(struct bhi_ticket *ticket, enum bhp_lane_end end,
                               struct bhp_reply *reply, struct bh_result *result)
 {
+    bh_death_deinit(&result->death); /* an earlier attempt's */
+    result->has_death = false;
     result->delivery = BH_DELIVERY_COMMITTED;
     if (end == BHP_LANE_REPLIED) {
         result->outcome = BH_OUTCOME_REPLIED;
@@ -244,6 +247,7 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
         return false;
     }
     ticket->attempts++;
+    set_death(result, &life->death); /* also for a next attempt that never comes to be */
     if (may_go_round(ticket)) {
         let_go(ticket);
         pool->retried++;
@@ -252,7 +256,6 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     }
     result->outcome = BH_OUTCOME_DIED;
     result->delivery = BH_DELIVERY_STARTED;
-    set_death(result, &life->death);
     let_go(ticket);
     return true;
 }

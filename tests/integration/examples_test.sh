@@ -22,7 +22,7 @@ holds() {
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        printf 'FAILED %s: %s\n' "$name" "$(tail -n 20 "$work/out")"
+        printf 'FAILED %s: %s\n' "$name" "$(tail -n 20 "$work/out" | cut -c 1-300)"
     fi
 }
 
@@ -58,8 +58,8 @@ if [[ -x $bin/regex-search ]]; then
     [[ $("$bin/regex-search" --version) == *"without PCRE 2"* ]] || check=(--check)
     holds "input" "$examples/regex/input.sh" "$work" 300
     holds "regex-search" says "8 requests killed a worker" "$bin/regex-search" "${files[@]}" "${check[@]}"
-    holds "its killers" says "stack_overflow" \
-        sh -c '"$0" "$@" >/dev/null && cat "$2"' "$bin/regex-search" --killers "$work/killers" "${files[@]}"
+    holds "--killers" "$bin/regex-search" "${files[@]}" --killers "$work/killers"
+    holds "its file" ends 0 test "$(grep -c '"stack_overflow":true' "$work/killers")" = 8
     printf '(\n' >"$work/patterns"
     holds "an invalid pattern fails" says '"failed":304' "$bin/regex-search" "${files[@]}" --json
     holds "regex-search, usage" ends 2 "$bin/regex-search" --patterns "$work/nothing" --subjects x

@@ -63,7 +63,7 @@ bool gone = true; /* no worker in the slot, or its end was noticed: no lease any
 mtype = { VACANT, RUNNING, CLAIMED, ENDED };
 mtype lease = VACANT;
 byte lease_serial;
-bool back; /* of a claimed lease: the caller has come back from the lane */
+bool condemned; /* the life was killed: it serves no more */
 
 byte serials; /* the last one given out */
 byte lives;   /* begun so far */
@@ -320,31 +320,19 @@ send:
                 serial = serials;
                 request_of[serial] = r;
                 lease = RUNNING;
-                lease_serial = serial;
-                back = false
+                lease_serial = serial
         }
         :: exhausted -> outcomes[r]++; /* refused */ goto next
         fi;
 
         lane_call();
 
-        /* What came of it. After a loss the box is final: it says whether the handler may have run. */
         if
-        :: found -> assert(reply == serial); again = false
-        :: else ->
-            assert(committed != serial);
-#ifdef MUTANT_requeues_what_started
-            again = true;
-#else
-            again = (started != serial);
-#endif
-            d_step {
-                assert(!again || !ran);
-                written_off[serial] = again
-            }
+        :: found -> assert(reply == serial)
+        :: else -> assert(committed != serial)
         fi;
 
-        /* Whose is the outcome? A compare-and-swap, RUNNING to ENDED. */
+        /* Whose is the outcome? A compare-and-swap, RUNNING to ENDED, with the pool's lock held. */
         atomic {
             bell = 0;
             if
@@ -355,18 +343,45 @@ send:
             :: else ->
                 assert(lease == CLAIMED && lease_serial == serial);
                 assert(overdue[serial]);
-                back = true;
-#ifdef MUTANT_released_while_claimed
-                lease = VACANT;
-#endif
-                goto next
+                if
+                :: found && !condemned -> forget(serial); lease = VACANT; goto next
+                :: else -> goto wait_for_its_end
+                fi
 #endif
             fi
         };
         if
-        :: again -> lease = VACANT; goto send
-        :: else -> outcomes[r]++ /* replied, or died */
+        :: found ->
+            outcomes[r]++; /* replied */
+            forget(serial);
+            lease = VACANT;
+            goto next
+        :: else
         fi;
+        /* Lost, and the box is final: it says whether the handler may have run. */
+#ifdef MUTANT_requeues_what_started
+        again = true;
+#else
+        again = (started != serial);
+#endif
+        d_step {
+            assert(!again || !ran);
+            written_off[serial] = again
+        };
+        forget(serial);
+        lease = VACANT;
+        if
+        :: again -> goto send
+        :: else -> outcomes[r]++ /* died */
+        fi;
+        goto next;
+wait_for_its_end:
+        /* Claimed, and the worker is dead or dying: deadline, with its delivery from the box. */
+        stop;
+        d_step {
+            assert(started == serial || !ran);
+            written_off[serial] = (started != serial)
+        };
         forget(serial);
         lease = VACANT;
 next:
@@ -396,7 +411,8 @@ watch:
             due = lease_serial;
             overdue[due] = true
     };
-        /* By now the request may be over, and the worker busy with the next one. */
+        /* By now the request may be over, and the worker busy with the next one. Now the lock is
+         * held; the worker, who cannot know, sees the flag. */
         atomic {
             if
 #ifdef MUTANT_claim_without_serial
@@ -405,34 +421,35 @@ watch:
             :: lease == RUNNING && lease_serial == due ->
 #endif
                 lease = CLAIMED;
-                outcomes[request_of[lease_serial]]++ /* deadline, or cancelled */
+                outcomes[request_of[lease_serial]]++; /* deadline, or cancelled */
+                cancel = due
             :: else -> overdue[due] = false; due = 0; goto watch
             fi
         };
-        cancel = due;
-        if
-        :: back /* within the grace */
-        :: true /* the grace is over */
+        /* The grace is over, and the lock is held again. Is it still the same request? */
+        atomic {
             if
-            :: back
-            :: else ->
+#ifdef MUTANT_kills_without_look
+            :: alive ->
+#else
+            :: lease == CLAIMED && lease_serial == due ->
+#endif
+                assert(lease_serial == due); /* the kill hits who was meant */
+                condemned = true;
 #ifdef MUTANT_stop_before_end
                 stop = true;
                 wake_caller_by_stop();
-#endif
-                d_step {
-                    assert(lease_serial == due);
-                    process_ends()
-                };
-#ifndef MUTANT_released_while_claimed
-                gone && back
-#endif
+            :: else -> due = 0; goto watch
             fi
-        fi;
-#ifndef MUTANT_released_while_claimed
-        forget(due);
-        lease = VACANT;
+        };
+        atomic {
+            if
+            :: true ->
 #endif
+                process_ends()
+            :: else
+            fi
+        };
         due = 0
     :: closing -> break
     od
@@ -476,6 +493,7 @@ inline next_life()
         reply = 0;
         stop = false;
         gone = false;
+        condemned = false;
         ended = false;
         written_off[lease_serial] = false;
         lease_serial = 0;

@@ -496,6 +496,26 @@ TEST(a_broken_reply_after_the_deadline_ends_the_worker_at_once)
     world_end();
 }
 
+/* Its worker dies unstarted in the very moment in which its time is over, and another is idle. */
+TEST(who_comes_back_too_late_is_not_sent_again)
+{
+    struct bh_pool_options options = world_options();
+    struct world_call *call;
+    bh_pool *pool;
+
+    world_begin(0);
+    options.min_workers = options.max_workers = 2;
+    pool = one_worker(&options);
+    call = with_deadline(pool, "die-unstarted 50", 50);
+    expect(world_result(call), BH_OUTCOME_DEADLINE, BH_DELIVERY_NEVER_STARTED);
+    CHECK_INT(call->ended_ms, 5 + 50);
+    CHECK_INT(pool->lives->served, 0);
+    world_sleep(100);
+    CHECK_INT(pool->deaths[BH_PHASE_IDLE][BH_CAUSE_FAULT], 1);
+    world_close(pool);
+    world_end();
+}
+
 /* ---- signs of life ---- */
 
 static void make_progress(const struct bhp_call *call, struct bhf_request *plan)

@@ -519,13 +519,14 @@ TEST(copies_own_what_they_hold)
 static bool put_result_into_map(enum bh_outcome outcome)
 {
     struct bhi_known known = known_worker();
+    char text[] = "why";
     struct bh_result result = {.outcome = outcome,
                                .delivery = BH_DELIVERY_STARTED,
                                .refusal = BH_REFUSAL_QUEUE_FULL,
                                .serial = 9,
                                .reply = bh_value_int64(5),
                                .code = 3,
-                               .text = "why",
+                               .text = text,
                                .has_death = outcome == BH_OUTCOME_DIED,
                                .death = write(&known, bhf_end_fault(0)),
                                .attempts = 2};

@@ -13,6 +13,7 @@
  */
 #include "world.h"
 
+#include "core/pool_internal.h"
 #include "failing_alloc.h"
 
 #include <stdio.h>
@@ -289,6 +290,10 @@ static void live_in_a_pool(bh_pool *pool)
     world_sleep(world_random(60));
     if (world_random(3) == 0) /* else some are still on their way when it closes */
         check_who_is_still_in();
+    while (pool->submitted < CALLERS) /* nobody may come in while it closes; all may be in */
+        world_sleep(1);
+    if (world_random(2))
+        return;
     bh_pool_drain(pool);
     for (size_t i = 0; i < world.call_count; i++)
         world_result(&world.calls[i]);
@@ -320,8 +325,10 @@ static void explore(uint64_t seed)
     } else {
         MUST(memory_fails_per_mille > 0 && problem.code == BH_E_MEMORY);
     }
-    for (size_t i = 0; i < world.call_count; i++)
+    for (size_t i = 0; i < world.call_count; i++) {
+        world_result(&world.calls[i]);
         check_result(&world.calls[i]);
+    }
     for (unsigned i = 0; i < TOKENS; i++)
         bh_cancel_free(tokens[i]);
     world_end();

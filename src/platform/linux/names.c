@@ -17,9 +17,10 @@
 #define SIGNAL_LIST(X)                                                                             \
     X(HUP)                                                                                         \
     X(INT)                                                                                         \
-    X(QUIT) X(ILL) X(TRAP) X(ABRT) X(BUS) X(FPE) X(KILL) X(USR1) X(SEGV) X(USR2) X(PIPE) X(ALRM)   \
-        X(TERM) X(STKFLT) X(CHLD) X(CONT) X(STOP) X(TSTP) X(TTIN) X(TTOU) X(URG) X(XCPU) X(XFSZ)   \
-            X(VTALRM) X(PROF) X(WINCH) X(IO) X(PWR) X(SYS)
+    X(QUIT)                                                                                        \
+    X(ILL) X(TRAP) X(ABRT) X(BUS) X(FPE) X(KILL) X(USR1) X(SEGV) X(USR2) X(PIPE) X(ALRM) X(TERM)   \
+        X(STKFLT) X(CHLD) X(CONT) X(STOP) X(TSTP) X(TTIN) X(TTOU) X(URG) X(XCPU) X(XFSZ) X(VTALRM) \
+            X(PROF) X(WINCH) X(IO) X(PWR) X(SYS)
 
 static const char *const signals[] = {
 #define ROW(name) [SIG##name] = "SIG" #name,
