@@ -38,13 +38,14 @@ all_deaths() {
          seen && $1 == "all" { gsub(/,/, "", $NF); print $NF; exit }' "$work/flaky"
 }
 
-printf '%sBulkhead%s calls native code that crashes: it runs in worker processes, and they do the dying.\n' \
+printf '%sBulkhead%s calls native code that crashes, in worker processes that do the dying.\n' \
     "$bold" "$plain"
-printf 'A crash costs one request, and you know exactly which one and why. Three demonstrations follow.\n'
+printf 'A crash costs one request, and you know exactly which one and why. Here are three examples.\n'
 
 title '1. Four workers, and 5 % of everything they do crashes them' \
     'At start-up, in the middle of a request, between requests; every answer is checked.'
-"$bin/flaky" --seconds 4 --crash-rate 5% | tee "$work/flaky" || went_wrong "flaky's sums do not agree"
+"$bin/flaky" --seconds 4 --crash-rate 5% | tee "$work/flaky" ||
+    went_wrong "flaky's accounts do not agree"
 
 title '2. One call that dies, and the one line that it leaves' \
     '$ bulkhead call --worker mishaps die double-free'
@@ -63,7 +64,8 @@ if [[ -x $bin/regex-search ]]; then
     check=()
     [[ $("$bin/regex-search" --version) == *"without PCRE 2"* ]] || check=(--check)
     "$bin/regex-search" --patterns "$work/patterns" --subjects "$work/subjects" \
-        --killers "$work/killers" "${check[@]}" || went_wrong "regex-search lost a request or an answer"
+        --killers "$work/killers" "${check[@]}" ||
+        went_wrong "regex-search lost a request or an answer"
     killers=$(wc -l <"$work/killers")
     ((killers > 0)) || went_wrong "no pattern killed a worker, so this proved nothing"
 else
@@ -71,7 +73,7 @@ else
 fi
 
 title 'What you have seen' \
-    "$(($(all_deaths) + 1 + killers)) worker processes crashed, and the three programs that had started them lived on.
+    "$(($(all_deaths) + 1 + killers)) worker processes crashed; the programs that had started them lived on.
 A crash in a request cost that one request, which was told how its worker died: signal, address,
 output. A crash at start-up or between requests cost no request at all. Every answer was right."
 if ((wrong)); then

@@ -35,8 +35,7 @@ unsigned flaky_complaints(void)
     return atomic_load(&complaints);
 }
 
-/* ---- the audit ----------------------------------------------------------------------------------
- */
+/* ---- the audit --------------------------------------------------------------------------- */
 
 struct flaky_account flaky_sum(const struct flaky_account *accounts, unsigned count)
 {
@@ -110,8 +109,7 @@ void flaky_audit(const struct flaky_account *sum, const struct bh_snapshot *snap
     }
 }
 
-/* ---- telling ------------------------------------------------------------------------------------
- */
+/* ---- telling ----------------------------------------------------------------------------- */
 
 /* A number with separators, right-aligned. */
 static const char *thousands(uint64_t number, char text[32])

@@ -48,8 +48,7 @@ static const struct {
 #undef KIND
 };
 
-/* ---- judging ------------------------------------------------------------------------------------
- */
+/* ---- judging ----------------------------------------------------------------------------- */
 
 static bool is_answer(const struct bh_result *result, uint64_t answer)
 {
@@ -86,8 +85,7 @@ static void judge(uint64_t number, int kind, uint64_t answer, const struct bh_re
                    text);
 }
 
-/* ---- the load -----------------------------------------------------------------------------------
- */
+/* ---- the load ---------------------------------------------------------------------------- */
 
 /* Most requests are small; one in 64 is too large for the lane and travels in a segment. */
 static size_t fill(uint8_t *bytes, uint64_t number)
@@ -194,8 +192,7 @@ static double run_load(struct flaky_account *accounts)
     return now() - start;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* ---- the end ----------------------------------------------------------------------------- */
 
 /* Waits until every worker has gone, so that the counters are final. */
 static void drain(struct bh_snapshot *snapshot)
@@ -217,8 +214,7 @@ static void drain(struct bh_snapshot *snapshot)
         flaky_complain("%zu workers left after the drain", snapshot->worker_count);
 }
 
-/* ---- the command line ---------------------------------------------------------------------------
- */
+/* ---- the command line -------------------------------------------------------------------- */
 
 static int usage(FILE *out, int status)
 {
@@ -352,8 +348,7 @@ static void find_beside(char *path, size_t size, const char *name)
     strcpy(path + (length > 0 ? length : 0), name);
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------
- */
+/* ---- all of it --------------------------------------------------------------------------- */
 
 static int open_pool(void)
 {

@@ -68,8 +68,7 @@ static atomic_uint_fast64_t *matches; /* per pattern */
 static atomic_uint_fast64_t outcomes[BH_OUTCOME_COUNT];
 static atomic_uint_fast64_t agreed, differed, no_opinion, complaints;
 
-/* ---- input --------------------------------------------------------------------------------------
- */
+/* ---- input ------------------------------------------------------------------------------- */
 
 static void *must(void *memory)
 {
@@ -133,8 +132,7 @@ static void free_lines(struct lines *lines)
     free(lines->text);
 }
 
-/* ---- one pair -----------------------------------------------------------------------------------
- */
+/* ---- one pair ---------------------------------------------------------------------------- */
 
 static void complain(size_t pattern, size_t subject, const char *text)
 {
@@ -229,8 +227,7 @@ static void search(struct checker *checker, size_t pattern, size_t subject)
     bh_result_deinit(&result);
 }
 
-/* ---- all pairs ----------------------------------------------------------------------------------
- */
+/* ---- all pairs --------------------------------------------------------------------------- */
 
 static void *search_pairs(void *context)
 {
@@ -269,8 +266,7 @@ static double search_all(void)
     return now() - start;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------
- */
+/* ---- telling ----------------------------------------------------------------------------- */
 
 static int by_request(const void *a, const void *b)
 {
@@ -422,8 +418,7 @@ static void print_json(double seconds)
     bh_value_deinit(&map);
 }
 
-/* ---- the command line ---------------------------------------------------------------------------
- */
+/* ---- the command line -------------------------------------------------------------------- */
 
 static int usage(FILE *out, int status)
 {
@@ -556,8 +551,7 @@ static void find_beside(char *path, size_t size, const char *name)
     strcpy(path + (length > 0 ? length : 0), name);
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------
- */
+/* ---- all of it --------------------------------------------------------------------------- */
 
 static int open_pool(void)
 {

@@ -45,8 +45,7 @@ int cli_help(const struct cli_command *command, int argc, char **argv);
 int cli_help_program(void);
 int cli_help_command(const struct cli_command *command);
 
-/* ---- out.c: everything that is printed ----------------------------------------------------------
- */
+/* ---- out.c: everything that is printed --------------------------------------------------- */
 
 /** Before anything else: makes sure that descriptors 0, 1 and 2 are taken, so that no file of ours
  * can be mistaken for them. A closed stdout becomes one that cannot be written. */
@@ -79,8 +78,7 @@ const char *cli_plain(void);
 /** No memory for ourselves: says so and ends the program. */
 _Noreturn void cli_no_memory(void);
 
-/* ---- options.c: the command line ----------------------------------------------------------------
- */
+/* ---- options.c: the command line --------------------------------------------------------- */
 
 /** A NULL-terminated list of texts that belong to others. */
 struct cli_list {
@@ -146,16 +144,14 @@ const char *cli_suggest(const char *text, const char *const *names, size_t count
 /** Where bulkhead-host is: beside this program, in libexec, or in PATH. Owned. */
 char *cli_host_path(void);
 
-/* ---- arguments.c --------------------------------------------------------------------------------
- */
+/* ---- arguments.c ------------------------------------------------------------------------- */
 
 /** Makes the values of a call from the rest of the command line. @param[out] values an array, to be
  * freed with bh_value_deinit(). @return CLI_OK or, after a complaint, CLI_USAGE */
 int cli_arguments(const struct cli_command *command, const struct cli_settings *settings, int argc,
                   char **argv, bh_value *values);
 
-/* ---- interrupt.c --------------------------------------------------------------------------------
- */
+/* ---- interrupt.c ------------------------------------------------------------------------- */
 
 /** From now on SIGINT, SIGTERM and SIGHUP call act(context), once, on a thread of their own; the
  * second ends the program at once. */
@@ -165,8 +161,7 @@ int cli_interrupt_end(void);
 /** "SIGTERM"; "a signal" for one that cli_interrupt_begin() does not catch. Static. */
 const char *cli_signal_name(int signal);
 
-/* ---- deaths.c -----------------------------------------------------------------------------------
- */
+/* ---- deaths.c ---------------------------------------------------------------------------- */
 
 struct cli_deaths;
 /** Collects the deaths that the pool's event sink tells of. */
@@ -178,8 +173,7 @@ void cli_deaths_add(struct cli_deaths *deaths, uint64_t cookie, bh_value *map);
 const struct bh_death *cli_deaths_last(const struct cli_deaths *deaths);
 void cli_deaths_free(struct cli_deaths *deaths);
 
-/* ---- report.c -----------------------------------------------------------------------------------
- */
+/* ---- report.c ---------------------------------------------------------------------------- */
 
 /** The exit status for a result. */
 int cli_report_status(const struct bh_result *result, int signal);

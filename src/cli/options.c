@@ -14,8 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* ---- single values ------------------------------------------------------------------------------
- */
+/* ---- single values ----------------------------------------------------------------------- */
 
 void cli_list_add(struct cli_list *list, const char *text)
 {
@@ -194,8 +193,7 @@ static const char *set_rearm(struct cli_settings *settings, const char *value,
     return NULL;
 }
 
-/* ---- resource limits
- * ------------------------------------------------------------------------------ */
+/* ---- resource limits --------------------------------------------------------------------- */
 
 #define RLIMIT_NAMES "nofile, as, data, stack, cpu, nproc, fsize, core"
 
@@ -258,8 +256,7 @@ static const char *set_rlimit(struct cli_settings *settings, const char *value,
     return NULL;
 }
 
-/* ---- the tables
- * ------------------------------------------------------------------------------------ */
+/* ---- the tables -------------------------------------------------------------------------- */
 
 #define BOTH (CLI_CALL | CLI_METHODS)
 
@@ -311,8 +308,7 @@ const struct cli_group cli_groups[] = {
     {NULL, NULL},
 };
 
-/* ---- looking up
- * ------------------------------------------------------------------------------------ */
+/* ---- looking up -------------------------------------------------------------------------- */
 
 /* One program needs one worker, unless somebody says otherwise. */
 uint64_t cli_option_initial(const struct bh_option_info *info)
@@ -375,8 +371,7 @@ static int unknown_option(const struct cli_command *command, const char *name)
                      command->name);
 }
 
-/* ---- reading
- * --------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------- */
 
 static int apply(struct cli_settings *settings, const struct cli_command *command,
                  struct found found, const char *value)

@@ -35,11 +35,12 @@ run() {
 
 # Shows what the last run left.
 told() {
-    printf 'status %s, stdout "%s", stderr "%s"' "$status" "$(head -c 1500 out)" "$(head -c 500 err)"
+    printf 'status %s, stdout "%s", stderr "%s"' \
+        "$status" "$(head -c 1500 out)" "$(head -c 500 err)"
 }
 
-# expect NAME STATUS JQ-EXPRESSION ARGUMENTS...: a call with --json that ends so. One line on stdout;
-# on stderr one line when it failed, none when it did not.
+# expect NAME STATUS JQ-EXPRESSION ARGUMENTS...: a call with --json that ends so. One line on
+# stdout; on stderr one line when it failed, none when it did not.
 expect() {
     local name=$1 wanted=$2 expression=$3 lines=1
     shift 3
@@ -53,7 +54,7 @@ expect() {
     fi
 }
 
-# says NAME STATUS TEXT ARGUMENTS...: bulkhead with these arguments says that on stderr, in one line.
+# says NAME STATUS TEXT ARGUMENTS...: bulkhead with these arguments says that, in one line.
 says() {
     local name=$1 wanted=$2 text=$3
     shift 3
@@ -95,11 +96,12 @@ nothing_left() {
 
 mishaps=(--worker "$bin/mishaps")
 
-# ---- deaths ----------------------------------------------------------------------------------------
+# ---- deaths --------------------------------------------------------------------------------------
 
 # The evidence that each kind must leave, whatever the phase.
 declare -A evidence=(
-    [segv]='.cause == "fault" and .signal == "SIGSEGV" and .address == "0x0" and .stack_overflow == false'
+    [segv]='.cause == "fault" and .signal == "SIGSEGV" and .address == "0x0" and
+            .stack_overflow == false'
     [bus]='.cause == "fault" and .signal == "SIGBUS" and (.address | test("^0x[0-9a-f]{4}"))'
     [fpe]='.cause == "fault" and .signal == "SIGFPE" and .address == .instruction'
     [ill]='.cause == "fault" and .signal == "SIGILL" and .address == .instruction'
@@ -126,8 +128,9 @@ in_a_request() {
     local kind
     for kind in "${!evidence[@]}"; do
         expect "request, $kind" 3 \
-            ".outcome == \"died\" and .delivery == \"started\" and .attempts == 1 and .serial == 1 and
-             (.death | .phase == \"request\" and .serial == 1 and .served == 0 and $record and
+            ".outcome == \"died\" and .delivery == \"started\" and .attempts == 1 and
+             .serial == 1 and (.death | .phase == \"request\" and .serial == 1 and
+             .served == 0 and $record and
              ${evidence[$kind]})" \
             "${mishaps[@]}" die "$kind"
     done
@@ -141,7 +144,8 @@ in_a_request() {
              (.death | .phase == "request" and .cause == "deadline")' \
             "${mishaps[@]}" die "$kind"
     done
-    expect "flood: the tail is kept" 4 '.death | (.output | length) > 1000 and .output_dropped > 0' \
+    expect "flood: the tail is kept" 4 \
+        '.death | (.output | length) > 1000 and .output_dropped > 0' \
         "${mishaps[@]}" --deadline-ms $((500 * slow)) die flood
     nothing_left "request"
 }
@@ -150,7 +154,8 @@ at_start_up() {
     local kind limits=(--crash-loop-limit 2)
     for kind in "${!evidence[@]}"; do
         expect "start-up, $kind" 5 \
-            ".outcome == \"refused\" and .delivery == \"never started\" and .reason == \"crash loop\" and
+            ".outcome == \"refused\" and .delivery == \"never started\" and
+             .reason == \"crash loop\" and
              (.death | .phase == \"start-up\" and $record and ${evidence[$kind]}) and
              (.deaths | length) == 1" \
             "${mishaps[@]}" "${limits[@]}" --worker-arg "--die-at-start=$kind" echo 1
@@ -176,13 +181,14 @@ between_requests() {
     for kind in "${stuck[@]}"; do
         expect "between requests, $kind" 0 \
             '.reply == 1 and (.deaths | length == 1 and
-             (.[0] | .phase == "between requests" and (.cause == "deadline" or .cause == "cancelled")))' \
-            "${mishaps[@]}" --drain-timeout-ms $((200 * slow)) --worker-arg "--die-idle=$kind" echo 1
+             (.[0] | .phase == "between requests" and .cause == "deadline"))' \
+            "${mishaps[@]}" --drain-timeout-ms $((200 * slow)) \
+            --worker-arg "--die-idle=$kind" echo 1
     done
     nothing_left "between requests"
 }
 
-# ---- the other outcomes ----------------------------------------------------------------------------
+# ---- the other outcomes --------------------------------------------------------------------------
 
 outcomes() {
     expect "replied" 0 \
@@ -191,14 +197,17 @@ outcomes() {
         "${mishaps[@]}" echo 1 a
     expect "failed" 1 '.outcome == "failed" and .error == {"code": 7, "text": "no such thing"}' \
         "${mishaps[@]}" fail 7 "no such thing"
-    expect "no method" 5 '.outcome == "refused" and .reason == "no such method"' "${mishaps[@]}" nothing
+    expect "no method" 5 '.outcome == "refused" and .reason == "no such method"' \
+        "${mishaps[@]}" nothing
     expect "no program" 5 \
         '.outcome == "refused" and .death.cause == "not started" and .death.os_error == 2' \
         --worker "$work/nothing" echo
     expect "no worker" 5 '.reason == "crash loop" and .death.phase == "start-up"' \
         --worker /bin/true --crash-loop-limit 2 echo
-    expect "retries" 3 '.attempts == 3 and (.deaths | length == 2)' "${mishaps[@]}" --retries 2 die segv
-    expect "too large" 5 '.reason == "too large"' "${mishaps[@]}" --max-request-mib 1 echo "@$work/big"
+    expect "retries" 3 '.attempts == 3 and (.deaths | length == 2)' \
+        "${mishaps[@]}" --retries 2 die segv
+    expect "too large" 5 '.reason == "too large"' \
+        "${mishaps[@]}" --max-request-mib 1 echo "@$work/big"
     expect "no progress" 4 '.death.cause == "no progress"' \
         "${mishaps[@]}" --no-progress-ms $((200 * slow)) die hang
     expect "environment, directory, limits" 0 '.reply == 5' "${mishaps[@]}" --clear-env \
@@ -209,14 +218,15 @@ outcomes() {
 
 one_line() {
     says "died" 3 "died during a request: fault, SIGSEGV" call "${mishaps[@]}" die segv
-    says "failed" 1 "failed with code 7: two\\nlines\\x1B[1m" call "${mishaps[@]}" fail 7 $'two\nlines\e[1m'
+    says "failed" 1 "failed with code 7: two\\nlines\\x1B[1m" \
+        call "${mishaps[@]}" fail 7 $'two\nlines\e[1m'
     says "deadline" 4 "no answer within 200 ms" call "${mishaps[@]}" --deadline-ms 200 die hang
     says "no method" 5 "bulkhead methods" call "${mishaps[@]}" nothing
     run call --verbose "${mishaps[@]}" --worker-arg --what echo
     is "--verbose shows the output" "$(grep -c '^  | mishaps: unknown argument' err)" "1"
 }
 
-# ---- the command line --------------------------------------------------------------------------------
+# ---- the command line ----------------------------------------------------------------------------
 
 usage() {
     says "no command" 2 "bulkhead help"
@@ -241,7 +251,8 @@ usage() {
     run help
     is "help" "$status:$(grep -c '^  call' out)" "0:1"
     run help call
-    is "help call" "$status:$(grep -cE '^  --(json|worker PROGRAM|deadline-ms N|rlimit)\b' out)" "0:4"
+    is "help call" "0:4" \
+        "$status:$(grep -cE '^  --(json|worker PROGRAM|deadline-ms N|rlimit)\b' out)"
     is "no line above 100 columns" "$(awk 'length > 100' out)" ""
     cp out wanted
     run call --help
@@ -288,7 +299,8 @@ output() {
     is "methods" "$status:$(grep -cE '^(echo|sum|die)  +[a-z]+\(' out)" "0:3"
     run methods --json "${mishaps[@]}"
     is "methods --json" "$status:$(jq -r '[.[] | select(.name == "die")] | length' out)" "0:1"
-    says "methods of what is no worker" 5 "died during start-up" methods --crash-loop-limit 2 --worker /bin/true
+    says "methods of what is no worker" 5 "died during start-up" \
+        methods --crash-loop-limit 2 --worker /bin/true
 }
 
 plugin() {

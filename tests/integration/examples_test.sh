@@ -45,7 +45,8 @@ says() {
 
 holds "flaky" says "the accounts agree" "$bin/flaky" --requests 3000 --crash-rate 5% --seed 7
 holds "flaky without crashes" says '"died":0' "$bin/flaky" --requests 2000 --crash-rate 0 --json
-holds "flaky, by time" says '"ok":true' "$bin/flaky" --seconds 0.5 --crash-rate 0.1 --threads 9 --workers 3 --json
+holds "flaky, by time" says '"ok":true' \
+    "$bin/flaky" --seconds 0.5 --crash-rate 0.1 --threads 9 --workers 3 --json
 holds "flaky notices" ends 1 "$bin/flaky" --requests 20 --worker "$work/nothing"
 holds "flaky, usage" ends 2 "$bin/flaky" --crash-rate much
 
@@ -57,7 +58,8 @@ if [[ -x $bin/regex-search ]]; then
     check=()
     [[ $("$bin/regex-search" --version) == *"without PCRE 2"* ]] || check=(--check)
     holds "input" "$examples/regex/input.sh" "$work" 300
-    holds "regex-search" says "8 requests killed a worker" "$bin/regex-search" "${files[@]}" "${check[@]}"
+    holds "regex-search" says "8 requests killed a worker" \
+        "$bin/regex-search" "${files[@]}" "${check[@]}"
     holds "--killers" "$bin/regex-search" "${files[@]}" --killers "$work/killers"
     holds "its file" ends 0 test "$(grep -c '"stack_overflow":true' "$work/killers")" = 8
     printf '(\n' >"$work/patterns"

@@ -19,6 +19,7 @@ cd "$work"
 
 passed=0
 failed=0
+readonly incomplete='Search not completed|max search depth'
 
 # say ok|FAILED NAME TEXT
 say() {
@@ -58,9 +59,10 @@ must_hold() {
     fi
     states=$(sed -nE 's/^ *([0-9.e+]+) states, stored.*/\1/p' report)
     seconds=$(sed -nE 's/^pan: elapsed time ([0-9.]+) seconds.*/\1/p' report)
-    if ! grep -q 'errors: 0$' report || grep -qE 'Search not completed|max search depth' report; then
-        say FAILED "$name" "$(grep -E '^pan:1:|errors:|not completed|max search' report | tr '\n' ' ')"
-    elif [ "$kind" = safety ] && grep -A2 '^unreached in' report | grep -qE '^\s+\S*wakeup.pml:'; then
+    if ! grep -q 'errors: 0$' report || grep -qE "$incomplete" report; then
+        say FAILED "$name" "$(grep -E "^pan:1:|errors:|$incomplete" report | tr '\n' ' ')"
+    elif [ "$kind" = safety ] &&
+        grep -A2 '^unreached in' report | grep -qE '^\s+\S*wakeup.pml:'; then
         say FAILED "$name" "a statement is never reached"
     else
         say ok "$name" "errors: 0, $states states, ${seconds:-0} s"

@@ -39,7 +39,7 @@
 #define REQUESTS 2
 #define SERIALS (REQUESTS + LIVES + 1) /* one for each attempt, from 1; 0 is none */
 
-/* ---- shared memory of the life in the slot ------------------------------------------------------- */
+/* ---- shared memory of the life in the slot --------------------------------------------------- */
 
 /* request half: written by the dispatcher */
 byte request_bell;
@@ -54,7 +54,7 @@ byte started;
 byte committed;
 byte reply; /* stands for the reply: the serial that it belongs to */
 
-/* ---- private to the dispatcher -------------------------------------------------------------------- */
+/* ---- private to the dispatcher --------------------------------------------------------------- */
 
 bool stop;
 bool gone = true; /* no worker in the slot, or its end was noticed: no lease any more */
@@ -70,7 +70,7 @@ byte lives;   /* begun so far */
 bool exhausted; /* there will never be a worker again */
 bool closing;
 
-/* ---- the system ------------------------------------------------------------------------------------ */
+/* ---- the system ------------------------------------------------------------------------------ */
 
 bool alive;         /* the process runs */
 bool ended;         /* it can be reaped; what it shared is final */
@@ -79,7 +79,7 @@ bool caller_on_bell; /* the caller is on the queue of the reply bell */
 bool caller_on_stop; /* … and of the stop word */
 bool caller_woken;
 
-/* ---- what the properties look at ------------------------------------------------------------------- */
+/* ---- what the properties look at ------------------------------------------------------------- */
 
 bool limited;            /* the request at hand has a deadline */
 byte outcomes[REQUESTS]; /* how many it got */
@@ -88,7 +88,7 @@ bool overdue[SERIALS];   /* its deadline has passed, or it was cancelled */
 bool written_off[SERIALS]; /* the caller said: never started */
 bool ran;                /* the handler of the request at hand began */
 
-/* ---- futexes ----------------------------------------------------------------------------------------- */
+/* ---- futexes --------------------------------------------------------------------------------- */
 
 inline wake_worker()
 {
@@ -121,7 +121,7 @@ inline process_ends()
     worker_sleeps = false
 }
 
-/* ---- the worker ------------------------------------------------------------------------------------------ */
+/* ---- the worker ------------------------------------------------------------------------------ */
 
 proctype Worker()
 {
@@ -210,7 +210,7 @@ leave:
     ended = true
 }
 
-/* ---- the caller ------------------------------------------------------------------------------------------- */
+/* ---- the caller ------------------------------------------------------------------------------ */
 
 /* bhp_lane_call(): publishes `serial` to the worker and waits. found: a reply came. */
 inline lane_call()
@@ -398,7 +398,7 @@ next:
     closing = true
 }
 
-/* ---- deadline and cancel: whoever claims ------------------------------------------------------------------ */
+/* ---- deadline and cancel: whoever claims ----------------------------------------------------- */
 
 active proctype Claimant()
 {
@@ -428,34 +428,32 @@ watch:
         };
         /* The grace is over, and the lock is held again. Is it still the same request? */
         atomic {
+#ifndef MUTANT_kills_without_look
             if
-#ifdef MUTANT_kills_without_look
-            :: alive ->
-#else
-            :: lease == CLAIMED && lease_serial == due ->
-#endif
-                assert(lease_serial == due); /* the kill hits who was meant */
-                condemned = true;
-#ifdef MUTANT_stop_before_end
-                stop = true;
-                wake_caller_by_stop();
+            :: lease == CLAIMED && lease_serial == due
             :: else -> due = 0; goto watch
-            fi
+            fi;
+#endif
+#ifdef MUTANT_kills_outside_the_lock
         };
         atomic {
-            if
-            :: true ->
 #endif
-                process_ends()
-            :: else
-            fi
+            assert(lease == CLAIMED && lease_serial == due); /* the kill hits who was meant */
+            condemned = true;
+#ifdef MUTANT_stop_before_end
+            stop = true;
+            wake_caller_by_stop()
+        };
+        atomic {
+#endif
+            process_ends()
         };
         due = 0
     :: closing -> break
     od
 }
 
-/* ---- the supervisor ------------------------------------------------------------------------------------------ */
+/* ---- the supervisor -------------------------------------------------------------------------- */
 
 inline notice_end()
 {
@@ -518,7 +516,7 @@ active proctype Supervisor()
     od
 }
 
-/* ---- everything that may go wrong, until it stops going wrong ------------------------------------- */
+/* ---- everything that may go wrong, until it stops going wrong -------------------------------- */
 
 active proctype Mishaps()
 {

@@ -261,7 +261,7 @@ static void check_result(const struct world_call *call)
     }
     if (result->outcome == BH_OUTCOME_DIED || result->outcome == BH_OUTCOME_REPLIED)
         MUST(result->serial > 0);
-    if (result->has_death && result->death.phase == BH_PHASE_REQUEST)
+    if (result->outcome == BH_OUTCOME_DIED && result->death.phase == BH_PHASE_REQUEST)
         MUST((result->death.serial) == (result->serial));
 }
 
