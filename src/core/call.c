@@ -19,6 +19,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A request comes back unserved when workers die between requests. This often, one after the other:
+ * then its worker is lying about having begun. */
+#define RETURNS_MOST 1000
+
 /* ---- filling in a result
  * -------------------------------------------------------------------------- */
 
@@ -162,7 +166,7 @@ static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
     if (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN || life->state == BH_WORKER_KILLED ||
         life->state == BH_WORKER_DEAD) {
         await_end(life);
-        result->delivery = bhi_delivery_of(&life->box, ticket->serial);
+        result->delivery = bhi_delivery_of(&life->box, ticket->serial, life->begun);
         set_death(result, &life->death);
         let_go(ticket);
         return;
@@ -226,6 +230,17 @@ static bool may_go_round(const struct bhi_ticket *ticket)
            !ticket->claim && bhp_now() < ticket->deadline;
 }
 
+/* Never sent, or provably never started; a proof that comes again and again is none. */
+static bool came_back_unserved(struct bhi_ticket *ticket)
+{
+    const struct bhi_life *life = ticket->life;
+
+    if (ticket->unsent)
+        return true;
+    return bhi_delivery_of(&life->box, ticket->serial, life->begun) == BH_DELIVERY_NEVER_STARTED &&
+           ++ticket->returns < RETURNS_MOST;
+}
+
 /* The worker is gone or must go. @return false: the request goes round again */
 static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
                           const struct bhp_reply *reply, struct bh_result *result)
@@ -233,16 +248,16 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     bh_pool *pool = ticket->pool;
     struct bhi_life *life = ticket->life;
 
+    ticket->unsent = reply->unsent;
     if (end == BHP_LANE_BROKEN)
         bhi_life_condemn(life, BH_CAUSE_PROTOCOL, reply->text);
     else
-        bhp_worker_kill(
-            life->worker); /* it has ended; if it has not, its lane has: nothing to blame on it */
+        bhp_worker_kill(life->worker); /* it has ended; or its lane has: nothing to blame on it */
     await_end(life);
-    enum bh_delivery delivery = bhi_delivery_of(&life->box, ticket->serial);
-    if (delivery == BH_DELIVERY_NEVER_STARTED) {
+    if (came_back_unserved(ticket)) {
         let_go(ticket);
         pool->requeued++;
+        ticket->unsent = false;
         bhi_queue_submit(pool, ticket, true);
         return false;
     }
@@ -424,6 +439,15 @@ static bool refuse_at_once(bh_pool *pool, const struct bh_request *request,
     return false;
 }
 
+/* The last a caller does with the pool, which may be gone afterwards. */
+static void leave(bh_pool *pool, const struct bh_request *request, const struct bh_result *result)
+{
+    tell_refused(pool, request, result);
+    bhp_mutex_lock(&pool->lock);
+    bhi_pool_leave(pool);
+    bhp_mutex_unlock(&pool->lock);
+}
+
 enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
                              struct bh_result *result)
 {
@@ -435,10 +459,11 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
             return result->outcome;
         bhp_mutex_lock(&pool->lock);
         pool->submitted++;
+        pool->inside++;
         pool->outcomes[result->outcome]++;
         pool->refusals[result->refusal]++;
         bhp_mutex_unlock(&pool->lock);
-        tell_refused(pool, request, result);
+        leave(pool, request, result);
         return result->outcome;
     }
     init_ticket(&ticket, pool, request);
@@ -453,12 +478,8 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
     bhp_mutex_unlock(&pool->lock);
 
     bhi_cancel_detach(&ticket);
-    tell_refused(pool, request, result);
-    enum bh_outcome outcome = result->outcome;
-    bhp_mutex_lock(&pool->lock);
-    bhi_pool_leave(pool);
-    bhp_mutex_unlock(&pool->lock);
-    return outcome;
+    leave(pool, request, result);
+    return result->outcome;
 }
 
 enum bh_outcome bh_call(bh_pool *pool, const char *method, const bh_value *arguments,

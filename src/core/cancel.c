@@ -40,6 +40,8 @@ void bh_cancel_raise(bh_cancel *cancel)
     bhp_mutex_lock(&cancel->lock);
     cancel->raised = true;
     for (struct bhi_ticket *ticket = cancel->tickets; ticket; ticket = ticket->token_next) {
+        if (bhp_nursery_forked(ticket->pool->nursery))
+            continue; /* a child of the process whose request it is */
         bhp_mutex_lock(&ticket->pool->lock);
         bhi_queue_claim(ticket, BHI_CLAIM_CANCELLED);
         bhp_mutex_unlock(&ticket->pool->lock);

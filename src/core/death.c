@@ -15,13 +15,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum bh_delivery bhi_delivery_of(const struct bhp_box *box, uint64_t serial)
+enum bh_delivery bhi_delivery_of(const struct bhp_box *box, uint64_t serial, uint64_t begun)
 {
     if (box->committed == serial)
         return BH_DELIVERY_COMMITTED;
-    if (box->started == serial)
-        return BH_DELIVERY_STARTED;
-    return BH_DELIVERY_NEVER_STARTED;
+    return box->started == begun ? BH_DELIVERY_NEVER_STARTED : BH_DELIVERY_STARTED;
 }
 
 /* The record speaks of the very signal or exception that ended the process, and of one that leaves
@@ -67,6 +65,16 @@ static enum bh_cause cause_of_signal(const struct bhp_obituary *obituary)
     return BH_CAUSE_KILLED;
 }
 
+/* Left in order: not from inside a request. */
+static bool has_quit(const struct bhi_known *known, const struct bhp_obituary *obituary)
+{
+    const struct bhp_box *box = &obituary->box;
+
+    return box->quitting && obituary->code == 0 &&
+           (!known->serial ||
+            bhi_delivery_of(box, known->serial, known->begun) != BH_DELIVERY_STARTED);
+}
+
 static enum bh_cause cause_of(const struct bhi_known *known, const struct bhp_obituary *obituary)
 {
     /* a kill shows as a signal on one system, as an exit code on the other, and not at all when
@@ -83,7 +91,7 @@ static enum bh_cause cause_of(const struct bhi_known *known, const struct bhp_ob
     case BHP_END_NOT_STARTED:
         return BH_CAUSE_NOT_STARTED;
     case BHP_END_EXIT:
-        return obituary->box.quitting && obituary->code == 0 ? BH_CAUSE_QUIT : BH_CAUSE_EXIT;
+        return has_quit(known, obituary) ? BH_CAUSE_QUIT : BH_CAUSE_EXIT;
     case BHP_END_SIGNAL:
     case BHP_END_EXCEPTION:
         return cause_of_signal(obituary);
@@ -97,7 +105,7 @@ static enum bh_phase phase_of(const struct bhi_known *known, const struct bhp_ob
 {
     if (!known->was_ready)
         return BH_PHASE_START_UP;
-    enum bh_delivery delivery = bhi_delivery_of(&obituary->box, known->serial);
+    enum bh_delivery delivery = bhi_delivery_of(&obituary->box, known->serial, known->begun);
     bool bad_reply = known->killed && known->kill_cause == BH_CAUSE_PROTOCOL;
     if (known->serial && (delivery == BH_DELIVERY_STARTED || bad_reply))
         return BH_PHASE_REQUEST;
@@ -161,6 +169,8 @@ void bhi_death_write(struct bh_death *death, const struct bhi_known *known,
     death->phase = phase_of(known, obituary);
     death->serial = death->phase == BH_PHASE_REQUEST ? known->serial : 0;
     death->served = known->served;
+    if (known->serial && obituary->box.committed == known->serial)
+        death->served++; /* its caller has yet to say so */
     death->uptime_ms = known->uptime_ms;
     death->peak_rss_bytes = known->peak_rss_bytes;
     death->max_rss_bytes = obituary->max_rss_bytes;

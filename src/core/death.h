@@ -13,7 +13,8 @@ struct bhi_known {
     uint64_t cookie;
     bool was_ready;  /* it shook hands once */
     uint64_t serial; /* of the request it held, 0 if none */
-    uint64_t served;
+    uint64_t begun;  /* the latest request that it came back with before, 0 if none */
+    uint64_t served; /* requests it came back with */
     uint64_t uptime_ms;
     uint64_t peak_rss_bytes;
     bool killed; /* we killed it, because of: */
@@ -27,7 +28,9 @@ struct bhi_known {
 void bhi_death_write(struct bh_death *death, const struct bhi_known *known,
                      const struct bhp_obituary *obituary);
 
-/** How far request `serial` came, as the box of an ended worker proves it. Pure. */
-enum bh_delivery bhi_delivery_of(const struct bhp_box *box, uint64_t serial);
+/** How far request `serial` came, as the box of an ended worker tells. That it never started needs
+ * proof: `started` still says `begun`, the latest request the worker came back with before.
+ * Anything else, nonsense included, is "started". Pure. */
+enum bh_delivery bhi_delivery_of(const struct bhp_box *box, uint64_t serial, uint64_t begun);
 
 #endif

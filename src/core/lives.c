@@ -199,8 +199,10 @@ void bhi_life_let_go(struct bhi_life *life)
 void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
 {
     bhi_life_let_go(life);
-    if (served)
+    if (served) {
         life->served++;
+        life->begun = life->serial;
+    }
     bhi_life_feed(life, BHI_LIFE_SETTLE, now);
     const char *why = bhi_policy_leave(life->pool, life, now);
     if (life->leave)
@@ -251,13 +253,17 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem)
     return BH_OK;
 }
 
-void bhi_life_free(struct bhi_life *life)
+void bhi_life_unlink(struct bhi_life *life)
 {
     bh_pool *pool = life->pool;
 
     *(life->previous ? &life->previous->next : &pool->lives) = life->next;
     *(life->next ? &life->next->previous : &pool->last_life) = life->previous;
     pool->count[life->state]--;
+}
+
+void bhi_life_free(struct bhi_life *life)
+{
     bhp_worker_free(life->worker);
     bhi_output_deinit(&life->output);
     bh_death_deinit(&life->death);

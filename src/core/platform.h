@@ -256,6 +256,7 @@ enum bhp_lane_end {
 
 struct bhp_reply {
     bh_value value; /* owned */
+    bool unsent;    /* BROKEN: before the request was published; no handler can have seen it */
     int32_t code;
     char *text; /* owned (bh_free) */
 };

@@ -55,6 +55,8 @@ struct bhi_ticket {
     struct bhi_life *life;
     enum bhi_claim claim;
     enum bh_refusal refusal;
+    bool unsent;      /* its lane broke before it was published */
+    uint32_t returns; /* times that it came back as never started */
     uint32_t attempts;
     bhp_word word; /* raised and woken when `state` leaves QUEUED; waited on without the lock */
     struct bhi_ticket *next;
@@ -96,8 +98,10 @@ struct bhi_life {
      * compare-and-swap from running to claimed: exactly one of them wins, and only for this serial.
      */
     _Atomic uint64_t claim;
-    bhp_word stop;            /* 1 once the life is DEAD and `death` is final */
-    uint64_t serial;          /* of the latest request it was given */
+    bhp_word stop;   /* 1 once the life is DEAD and `death` is final */
+    uint64_t serial; /* of the latest request it was given */
+    uint64_t begun;  /* of the latest request that it came back with: what `started` must say, if
+                        the next one never started */
     uint64_t first_writer;    /* earliest request that what is in its pipe can come from */
     bool pipe_clean;          /* its pipe was seen empty after the latest request had ended */
     uint32_t tell;            /* events to hand to the sink, 1 << type */
@@ -196,7 +200,9 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem);
 void bhi_life_settle(struct bhi_life *life, bool served, int64_t now);
 /** Takes the request off a life, as its caller; the life is as it was. */
 void bhi_life_let_go(struct bhi_life *life);
-/** Unlinks and frees a dead life that no caller holds. Supervisor only. */
+/** Takes a dead life that no caller holds out of the pool. Supervisor only. */
+void bhi_life_unlink(struct bhi_life *life);
+/** Frees an unlinked life. Supervisor only, without the lock. */
 void bhi_life_free(struct bhi_life *life);
 
 /* ---- pool.c

@@ -81,8 +81,8 @@ static void lend(struct bhi_life *life, struct bhi_ticket *ticket)
     bhi_life_feed(life, BHI_LIFE_LEASE, now);
     life->ticket = ticket;
     life->serial = ticket->serial;
-    if (life->pipe_clean)
-        life->first_writer = ticket->serial;
+    if (life->pipe_clean) /* what comes now may still be of the latest one's last moments */
+        life->first_writer = life->begun;
     life->pipe_clean = false;
     life->progress_at = now;
     if (ticket->no_progress) {

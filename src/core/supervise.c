@@ -111,8 +111,9 @@ static void tell_all(bh_pool *pool)
  * ------------------------------------------------------------------------------------------ */
 
 /* Reads what there is, at most `reads` pieces. Each piece is marked with the
- * requests that could have written it: from the first one given out after the pipe was last seen
- * empty, to the latest one given out when the piece had been read. */
+ * requests that could have written it: from the one that was under way, or had just been, when the
+ * pipe was last seen empty, to the latest one given out when the piece had been read. So a piece is
+ * one request's alone if the pipe was empty after that one had begun. */
 static void read_output(struct bhi_life *life, unsigned reads)
 {
     bh_pool *pool = life->pool;
@@ -121,14 +122,15 @@ static void read_output(struct bhi_life *life, unsigned reads)
     for (unsigned i = 0; i < reads; i++) {
         bhp_mutex_lock(&pool->lock);
         uint64_t before = life->serial;
-        bool was_busy = life->ticket != NULL;
         bhp_mutex_unlock(&pool->lock);
 
+        struct bhp_box box;
+        bhp_worker_box(life->worker, &box);
         size_t length = bhp_worker_output(life->worker, piece, sizeof(piece));
 
         bhp_mutex_lock(&pool->lock);
         if (length == 0 && life->serial == before) {
-            if (was_busy)
+            if (life->ticket && box.started == before)
                 life->first_writer = before;
             else if (!life->ticket)
                 life->pipe_clean = true;
@@ -152,7 +154,8 @@ static void know(const struct bhi_life *life, struct bhi_known *known, int64_t n
     memset(known, 0, sizeof(*known));
     known->cookie = life->cookie;
     known->was_ready = life->was_ready;
-    known->serial = life->ticket ? life->ticket->serial : 0;
+    known->serial = life->ticket && !life->ticket->unsent ? life->ticket->serial : 0;
+    known->begun = life->begun;
     known->served = life->served;
     known->uptime_ms = (uint64_t)((now - life->started_at) / BHI_MS);
     known->peak_rss_bytes = life->peak_rss;
@@ -519,12 +522,30 @@ static void start_workers(bh_pool *pool, int64_t now)
     bhp_mutex_unlock(&pool->lock);
 }
 
-static void bury_dead(bh_pool *pool)
+/* Takes the dead that nobody holds out of the pool. With the lock held. @return them, linked by
+ * `next` */
+static struct bhi_life *take_dead(bh_pool *pool)
 {
+    struct bhi_life *dead = NULL;
+
     for (struct bhi_life *life = pool->lives, *next; life; life = next) {
         next = life->next;
-        if (life->state == BH_WORKER_DEAD && !life->ticket && !life->tell)
-            bhi_life_free(life);
+        if (life->state != BH_WORKER_DEAD || life->ticket || life->tell)
+            continue;
+        bhi_life_unlink(life);
+        life->next = dead;
+        dead = life;
+    }
+    return dead;
+}
+
+/* Without the lock: closing what a worker sent may take its time. */
+static void bury(struct bhi_life *dead)
+{
+    while (dead) {
+        struct bhi_life *next = dead->next;
+        bhi_life_free(dead);
+        dead = next;
     }
 }
 
@@ -557,13 +578,14 @@ bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t co
     tell_all(pool);
 
     bhp_mutex_lock(&pool->lock);
-    bury_dead(pool);
+    struct bhi_life *dead = take_dead(pool);
     int64_t due = next_look(pool, now);
     if (due < pool->wake_at)
         pool->wake_at = due;
     pool->turning = false;
     bool more = !pool->closing || pool->lives;
     bhp_mutex_unlock(&pool->lock);
+    bury(dead);
     return more;
 }
 

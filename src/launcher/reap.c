@@ -79,4 +79,5 @@ void reap_children(struct launcher *launcher)
         else
             waitpid(info.si_pid, NULL, __WALL);
     }
+    raise(SIGCHLD); /* there may be more: come again, after the others had their turn */
 }

@@ -21,6 +21,7 @@ static struct bhi_known known_worker(void)
     return (struct bhi_known){.cookie = 7,
                               .was_ready = true,
                               .serial = SERIAL,
+                              .begun = SERIAL - 1,
                               .served = 3,
                               .uptime_ms = 1000,
                               .peak_rss_bytes = 5 << 20,
@@ -211,6 +212,8 @@ TEST(quitting_takes_both_the_mark_and_a_clean_exit)
     struct bhp_obituary end = bhf_end_exit(0, true);
 
     end.box.quitting = true;
+    expect(&known, end, BH_CAUSE_EXIT); /* from inside a request: whatever it says */
+    known.serial = 0;
     expect(&known, end, BH_CAUSE_QUIT);
     end.code = 1;
     expect(&known, end, BH_CAUSE_EXIT);
@@ -380,14 +383,23 @@ TEST(delivery_is_what_the_box_proves)
 {
     struct bhp_box box = {0};
 
-    CHECK_INT(bhi_delivery_of(&box, SERIAL), BH_DELIVERY_NEVER_STARTED);
+    CHECK_INT(bhi_delivery_of(&box, SERIAL, 0), BH_DELIVERY_NEVER_STARTED);
     box.started = SERIAL - 1;
     box.committed = SERIAL - 1;
-    CHECK_INT(bhi_delivery_of(&box, SERIAL), BH_DELIVERY_NEVER_STARTED);
+    CHECK_INT(bhi_delivery_of(&box, SERIAL, SERIAL - 1), BH_DELIVERY_NEVER_STARTED);
     box.started = SERIAL;
-    CHECK_INT(bhi_delivery_of(&box, SERIAL), BH_DELIVERY_STARTED);
+    CHECK_INT(bhi_delivery_of(&box, SERIAL, SERIAL - 1), BH_DELIVERY_STARTED);
     box.committed = SERIAL;
-    CHECK_INT(bhi_delivery_of(&box, SERIAL), BH_DELIVERY_COMMITTED);
+    CHECK_INT(bhi_delivery_of(&box, SERIAL, SERIAL - 1), BH_DELIVERY_COMMITTED);
+}
+
+TEST(a_started_word_that_proves_nothing_means_started)
+{
+    struct bhp_box box = {.started = 0, .committed = SERIAL - 1};
+
+    CHECK_INT(bhi_delivery_of(&box, SERIAL, SERIAL - 1), BH_DELIVERY_STARTED);
+    box.started = SERIAL + 1;
+    CHECK_INT(bhi_delivery_of(&box, SERIAL, SERIAL - 1), BH_DELIVERY_STARTED);
 }
 
 static enum bh_phase phase(struct bhi_known known, uint64_t started, uint64_t committed)

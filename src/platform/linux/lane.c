@@ -82,8 +82,7 @@ static void sleep_some(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
     const _Atomic uint32_t *bell = &bhl_reply(worker)->bell;
 
     if (patience->spurious < SPURIOUS_FREE && sleep_on_both(bell, rung, stop)) {
-        if (atomic_load_explicit(bell, memory_order_relaxed) != rung)
-            patience->spurious++; /* the last of them is the true one */
+        patience->spurious++; /* also a wake without a ring; the last of them is the true one */
         return;
     }
     patience->pause = patience->pause == 0 ? PAUSE_FIRST : patience->pause * 2;
@@ -147,11 +146,13 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
         return BHP_LANE_NO_METHOD;
     if (atomic_load(&worker->ended)) /* pairs with finish() */
         return BHP_LANE_LOST;
+    reply->unsent = true;
     if (answered_early(worker, call->serial))
         return bhl_lane_say(reply, BHP_LANE_BROKEN,
                             "request %" PRIu64 " was answered before it was asked", call->serial);
     enum bhp_lane_end end = bhl_lane_place(worker, call, &placed, reply);
     if (end == BHP_LANE_REPLIED) {
+        reply->unsent = false;
         publish(worker, call->serial, (uint32_t)method, &placed);
         end = bhl_lane_wait(worker, call);
     }

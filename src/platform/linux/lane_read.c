@@ -116,8 +116,10 @@ static enum bhp_lane_end receive_segment(bhp_worker *worker, uint64_t serial, ui
 
     for (int i = 0; i < MAIL_MOST; i++) {
         bhl_receive(worker->control, &message, sizeof(message), &mail);
-        if (mail.bytes <= 0)
+        if (mail.bytes <= 0) {
+            bhl_mail_drop(&mail); /* an empty message can bring descriptors, too */
             return bhl_lane_say(reply, BHP_LANE_BROKEN, "it did not send the segment of its reply");
+        }
         bool ours = mail.bytes == sizeof(message) && !mail.cut && message.magic == BHL_MAGIC &&
                     message.type == BHL_CONTROL_SEGMENT && message.version == BHL_VERSION &&
                     message.id == serial;
