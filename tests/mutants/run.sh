@@ -107,20 +107,22 @@ mutant fork-not-noticed integration.host \
 
 # ---- delivery -------------------------------------------------------------------------------------
 mutant never-started-is-charged faults.idle_kill \
-    src/core/death.c 's/return BH_DELIVERY_NEVER_STARTED;/return BH_DELIVERY_STARTED;/'
-mutant started-is-sent-again unit.pool \
-    src/core/death.c 's/if \(box->started == serial\)/if (box->started == serial + 1)/'
-mutant requeued-at-the-tail unit.pool \
+    src/core/death.c 's/box->started == begun \?/box->started == begun + 1 ?/'
+mutant started-is-sent-again unit.call \
+    src/core/death.c 's/BH_DELIVERY_NEVER_STARTED : BH_DELIVERY_STARTED;/BH_DELIVERY_NEVER_STARTED : BH_DELIVERY_NEVER_STARTED;/'
+mutant any-started-word-is-a-proof unit.death \
+    src/core/death.c 's/box->started == begun \?/box->started != serial ?/'
+mutant requeued-at-the-tail unit.call \
     src/core/call.c 's/bhi_queue_submit\(pool, ticket, true\)/bhi_queue_submit(pool, ticket, false)/'
-mutant claim-ignores-the-serial unit.pool \
+mutant claim-ignores-the-serial unit.call \
     src/core/queue.c 's/if \(!atomic_compare_exchange_strong\(&ticket->life->claim, &running, running \| 1\)\)\n            break;/(void)running;/'
 
 # ---- evidence ----------------------------------------------------------------------------------------
 mutant hearsay-is-believed unit.death \
     src/core/death.c 's/return \(uint32_t\)fault->signal == obituary->code;/return true;/'
-mutant last-words-not-read integration.cli \
+mutant last-words-not-read integration.cli_test \
     src/core/supervise.c 's/    read_output\(life, 0\);\n//'
-mutant memory-limit-not-held integration.cli \
+mutant memory-limit-not-held integration.cli_test \
     src/core/supervise.c 's/if \(limit && rss > limit\)/if (limit && rss > limit * 1000)/'
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
