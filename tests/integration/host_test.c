@@ -124,6 +124,27 @@ TEST_TIMEOUT(a_host_sees_its_own_children_and_none_of_ours, 60)
     CHECK_INT(errno, ECHILD);
 }
 
+static volatile sig_atomic_t signals;
+
+static void on_any_child(int signal)
+{
+    (void)signal;
+    signals++;
+}
+
+TEST_TIMEOUT(a_host_without_children_gets_no_signal, 60)
+{
+    struct sigaction action = {.sa_handler = on_any_child, .sa_flags = SA_RESTART};
+
+    CHECK_INT(sigaction(SIGCHLD, &action, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        bh_pool *pool = open_on_passing_thread();
+        die(pool, i % 2 ? "segv" : "kill");
+        bh_pool_close(pool);
+    }
+    CHECK_INT(signals, 0);
+}
+
 struct waiter {
     _Atomic bool done;
     _Atomic int own;

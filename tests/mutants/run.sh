@@ -111,17 +111,17 @@ mutant never-started-is-charged faults.idle_kill \
 mutant started-is-sent-again unit.call \
     src/core/death.c 's/BH_DELIVERY_NEVER_STARTED : BH_DELIVERY_STARTED;/BH_DELIVERY_NEVER_STARTED : BH_DELIVERY_NEVER_STARTED;/'
 mutant any-started-word-is-a-proof unit.death \
-    src/core/death.c 's/box->started == begun \?/box->started != serial ?/'
+    src/core/death.c 's/box->started == begun \?/box->started != serial + 0 * begun ?/'
 mutant requeued-at-the-tail unit.call \
     src/core/call.c 's/bhi_queue_submit\(pool, ticket, true\)/bhi_queue_submit(pool, ticket, false)/'
-mutant claim-ignores-the-serial unit.call \
-    src/core/queue.c 's/if \(!atomic_compare_exchange_strong\(&ticket->life->claim, &running, running \| 1\)\)\n            break;/(void)running;/'
+mutant claim-always-hits unit.call \
+    src/core/queue.c 's/hit = atomic_compare_exchange_strong\(&ticket->life->claim, &running, running \| 1\);/hit = (running |= 1) != 0;/'
 
 # ---- evidence ----------------------------------------------------------------------------------------
 mutant hearsay-is-believed unit.death \
     src/core/death.c 's/return \(uint32_t\)fault->signal == obituary->code;/return true;/'
 mutant last-words-not-read integration.cli_test \
-    src/core/supervise.c 's/    read_output\(life, 0\);\n//'
+    src/core/supervise.c 's/    read_output\(life, READS_AT_END\);\n/    (void)READS_AT_END;\n/'
 mutant memory-limit-not-held integration.cli_test \
     src/core/supervise.c 's/if \(limit && rss > limit\)/if (limit && rss > limit * 1000)/'
 
