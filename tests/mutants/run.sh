@@ -120,8 +120,6 @@ mutant claim-always-hits unit.call \
 # ---- evidence ----------------------------------------------------------------------------------------
 mutant hearsay-is-believed unit.death \
     src/core/death.c 's/return \(uint32_t\)fault->signal == obituary->code;/return true;/'
-mutant last-words-not-read unit.call \
-    src/core/supervise.c 's/    read_output\(life, READS_AT_END\);\n/    (void)READS_AT_END;\n/'
 mutant memory-limit-not-held integration.cli_test \
     src/core/supervise.c 's/if \(limit && rss > limit\)/if (limit && rss > limit * 1000)/'
 
