@@ -23,8 +23,7 @@
  * then its worker is lying about having begun. */
 #define RETURNS_MOST 1000
 
-/* ---- filling in a result
- * -------------------------------------------------------------------------- */
+/* ---- filling in a result ---- */
 
 /* Text for a person, best effort: a result without it is still right. */
 static void set_text(struct bh_result *result, const char *format, ...) BH_PRINTF(2, 3);
@@ -117,8 +116,7 @@ static void explain_refusal(struct bh_result *result, const struct bhi_ticket *t
     }
 }
 
-/* ---- the end of an attempt, with the lock held
- * ------------------------------------------------------ */
+/* ---- the end of an attempt, with the lock held ---- */
 
 /* Takes a request off a life that will not serve again. */
 static void let_go(struct bhi_ticket *ticket)
@@ -295,8 +293,7 @@ static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bh
     return true;
 }
 
-/* ---- the way of a request
- * ------------------------------------------------------------------------------ */
+/* ---- the way of a request ---- */
 
 /* Waits in the queue. With the lock held at begin and end. */
 static void await_lease(struct bhi_ticket *ticket)

@@ -213,8 +213,7 @@ void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
         bhi_queue_offer(life);
 }
 
-/* ---- birth and burial
- * ------------------------------------------------------------------------------ */
+/* ---- birth and burial ---- */
 
 static void link_life(bh_pool *pool, struct bhi_life *life)
 {

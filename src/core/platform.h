@@ -167,8 +167,7 @@ const char *bhp_syscall_name(int number);
 /** Name of register i in a fault record, or NULL. Static. */
 const char *bhp_register_name(unsigned i);
 
-/* ---- a worker's life
- * ------------------------------------------------------------------------------ */
+/* ---- a worker's life ---- */
 
 /**
  * Begins to start a worker; never blocks. What comes of it arrives as events: STARTED, then READY,
@@ -205,8 +204,7 @@ void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary);
 /** After EXITED, when no thread is in bhp_lane_call() on it: frees everything. NULL is fine. */
 void bhp_worker_free(bhp_worker *worker);
 
-/* ---- the loop
- * ------------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 enum bhp_event_type {
     BHP_EVENT_STARTED, /* the process runs; bhp_worker_pid() is known */
@@ -228,8 +226,7 @@ size_t bhp_loop_wait(bhp_nursery *nursery, int64_t until, struct bhp_event *even
 /** Makes bhp_loop_wait() return soon, once. Any thread; async-signal-safe. */
 void bhp_loop_kick(bhp_nursery *nursery);
 
-/* ---- the lane: one request to one worker
- * ------------------------------------------------------------ */
+/* ---- the lane: one request to one worker ---- */
 
 /** A request as the platform sees it. */
 struct bhp_call {

@@ -168,8 +168,7 @@ struct bh_pool {
     struct bh_histogram wait;
 };
 
-/* ---- queue.c: tickets and leases. All with the lock held
- * ------------------------------------------ */
+/* ---- queue.c: tickets and leases. All with the lock held ---- */
 
 /** Gives the ticket an idle worker, or queues it (`at_head` if it comes back unserved), or refuses,
  * or ends it by a claim that came while it was nowhere. */
@@ -183,8 +182,7 @@ void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim);
 /** A life is idle: the head of the queue gets it, if there is one. */
 void bhi_queue_offer(struct bhi_life *life);
 
-/* ---- lives.c: the state table's actions. With the lock held, but where it says otherwise
- * ----------- */
+/* ---- lives.c: the state table's actions. With the lock held, but where it says otherwise ---- */
 
 /** Feeds an event to a life and does what the table says. */
 void bhi_life_feed(struct bhi_life *life, enum bhi_life_event event, int64_t now);
@@ -205,8 +203,7 @@ void bhi_life_unlink(struct bhi_life *life);
 /** Frees an unlinked life. Supervisor only, without the lock. */
 void bhi_life_free(struct bhi_life *life);
 
-/* ---- pool.c
- * --------------------------------------------------------------------------------------------- */
+/* ---- pool.c ---- */
 
 /** Wakes those who wait for workers or for callers to be out. With the lock held. */
 void bhi_pool_news(bh_pool *pool);
@@ -214,8 +211,7 @@ void bhi_pool_news(bh_pool *pool);
  * With the lock held. */
 void bhi_pool_leave(bh_pool *pool);
 
-/* ---- supervise.c
- * ------------------------------------------------------------------------------------- */
+/* ---- supervise.c ---- */
 
 /** The supervisor thread's body. context is the pool. */
 void bhi_supervise(void *context);
@@ -225,8 +221,7 @@ bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t co
 /** Makes the supervisor look before `due` if it would not. With the lock held. */
 void bhi_supervise_by(bh_pool *pool, int64_t due);
 
-/* ---- policy.c: pure decisions, with the lock held
- * ------------------------------------------------------- */
+/* ---- policy.c: pure decisions, with the lock held ---- */
 
 /** How many workers to start now. */
 uint32_t bhi_policy_starts(const bh_pool *pool, int64_t now);
@@ -249,16 +244,14 @@ int64_t bhi_policy_leave_at(const bh_pool *pool, const struct bhi_life *life, in
 /** How long until the next look at the workers' memory. */
 int64_t bhi_policy_sample_pause(const bh_pool *pool);
 
-/* ---- event.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- event.c ---- */
 
 /** Whether the sink wants this type. */
 bool bhi_event_wanted(const bh_pool *pool, enum bh_event_type type);
 /** Hands an event to the sink, if it wants it; fills in type and time. Without the lock. */
 void bhi_event_emit(bh_pool *pool, enum bh_event_type type, struct bh_event *event);
 
-/* ---- cancel.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- cancel.c ---- */
 
 /** Ties a ticket to its request's token, before it is submitted. @return false: the token is raised
  * already */

@@ -36,8 +36,7 @@ void bhi_supervise_by(bh_pool *pool, int64_t due)
         bhp_loop_kick(pool->nursery);
 }
 
-/* ---- the event sink
- * ------------------------------------------------------------------------------- */
+/* ---- the event sink ---- */
 
 static void emit_for(struct bhi_life *life, enum bh_event_type type, const char *text,
                      size_t length)
@@ -107,8 +106,7 @@ static void tell_all(bh_pool *pool)
     tell_pool(pool);
 }
 
-/* ---- output
- * ------------------------------------------------------------------------------------------ */
+/* ---- output ---- */
 
 /* Reads what there is, at most `reads` pieces. Each piece is marked with the
  * requests that could have written it: from the one that was under way, or had just been, when the
@@ -146,8 +144,7 @@ static void read_output(struct bhi_life *life, unsigned reads)
     }
 }
 
-/* ---- the end of a worker
- * --------------------------------------------------------------------------- */
+/* ---- the end of a worker ---- */
 
 static void know(const struct bhi_life *life, struct bhi_known *known, int64_t now)
 {
@@ -216,8 +213,7 @@ static void on_exited(struct bhi_life *life, int64_t now)
     bhp_mutex_unlock(&pool->lock);
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 /* Without memory the list stays as it is; see check_methods(). */
 static void learn_methods(struct bhi_life *life)
@@ -279,9 +275,7 @@ static void on_event(bh_pool *pool, const struct bhp_event *event, int64_t now)
     }
 }
 
-/* ---- memory
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 static bool works(const struct bhi_life *life)
 {
@@ -328,8 +322,7 @@ static void sample_memory(bh_pool *pool, int64_t now)
     bhp_mutex_unlock(&pool->lock);
 }
 
-/* ---- timers, with the lock held
- * -------------------------------------------------------------------------- */
+/* ---- timers, with the lock held ---- */
 
 /* A handler is silent too long when its box shows no new sign of life since the last look that did.
  */
@@ -471,8 +464,7 @@ static int64_t next_look(const bh_pool *pool, int64_t now)
     return due;
 }
 
-/* ---- starting and burying
- * ------------------------------------------------------------------------------------ */
+/* ---- starting and burying ---- */
 
 /* The platform could not even try: the same as a start-up that failed, with what it said. */
 static void note_refused_start(bh_pool *pool, const struct bh_problem *problem, int64_t now)
@@ -549,9 +541,7 @@ static void bury(struct bhi_life *dead)
     }
 }
 
-/* ---- the turn
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the turn ---- */
 
 bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t count)
 {

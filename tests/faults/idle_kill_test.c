@@ -78,8 +78,7 @@ TEST_TIMEOUT(ten_thousand_workers_die_between_requests, 180)
     bh_pool_close(load.pool);
 }
 
-/* ---- from outside
- * -------------------------------------------------------------------------------- */
+/* ---- from outside ---- */
 
 static void *call_until_done(void *context)
 {

@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- requests on threads of their own
- * ---------------------------------------------------------------- */
+/* ---- requests on threads of their own ---- */
 
 struct asked {
     bh_pool *pool;
@@ -91,8 +90,7 @@ static bool has_queued(void *context)
     return has;
 }
 
-/* ---- outcomes
- * ------------------------------------------------------------------------------------------- */
+/* ---- outcomes ---- */
 
 TEST(a_running_request_is_cancelled_and_its_worker_saved_when_it_listens)
 {
@@ -252,9 +250,7 @@ TEST(what_cannot_be_sent_is_refused_and_harms_nobody)
     bh_pool_close(pool);
 }
 
-/* ---- lives
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- lives ---- */
 
 TEST(a_worker_is_recycled_after_its_requests)
 {
@@ -375,9 +371,7 @@ TEST(all_workers_are_replaced_under_load_and_no_request_notices)
     bh_pool_close(replacing.pool);
 }
 
-/* ---- closing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- closing ---- */
 
 TEST(a_drain_lets_running_requests_end_and_refuses_the_others)
 {
@@ -432,9 +426,7 @@ TEST(a_pool_that_just_opened_closes_at_once)
     }
 }
 
-/* ---- output
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- output ---- */
 
 struct heard {
     pthread_mutex_t lock;

@@ -138,8 +138,7 @@ TEST(workers_can_run_as_somebody_else)
     bh_pool_close(pool);
 }
 
-/* ---- what cannot be started
- * -------------------------------------------------------------------------- */
+/* ---- what cannot be started ---- */
 
 static void check_cannot_start(const struct bh_pool_options *options, const char *what)
 {

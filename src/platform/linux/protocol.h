@@ -155,8 +155,7 @@ struct bhl_control {
     int64_t pid;     /* HELLO */
 };
 
-/* ---- socket between dispatcher and launcher (SOCK_SEQPACKET)
- * -------------------------------------- */
+/* ---- socket between dispatcher and launcher (SOCK_SEQPACKET) ---- */
 
 enum bhl_launch_type {
     BHL_LAUNCH_HELLO = 1,   /* launcher: it is there */
