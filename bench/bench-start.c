@@ -66,7 +66,7 @@ static double time_starts(bh_pool *pool, int starts)
 
     for (int i = 0; i < starts; i++) {
         struct bh_result result;
-        if (bh_call(pool, "pid", NULL, 0, &result) != BH_OUTCOME_REPLIED)
+        if (bh_pool_invoke(pool, "pid", NULL, 0, &result) != BH_OUTCOME_REPLIED)
             die("a call did not reply", result.text ? result.text : "");
         bh_result_deinit(&result);
     }

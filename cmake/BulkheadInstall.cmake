@@ -19,6 +19,8 @@ if(TARGET bulkhead-launcher)
     install(TARGETS bulkhead-launcher DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/bulkhead)
 endif()
 
+# Relative to the file itself, so that an installed tree can be anywhere.
+file(RELATIVE_PATH BH_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(
     ${PROJECT_SOURCE_DIR}/cmake/bulkhead.pc.in
     ${PROJECT_BINARY_DIR}/bulkhead.pc

@@ -105,7 +105,7 @@ static void send_request(struct flaky_account *account, uint64_t number)
     bh_value arguments[] = {bh_value_int64((int64_t)number), bh_value_int64(kind),
                             bh_value_view_bytes(account->bytes, length)};
     struct bh_result result;
-    enum bh_outcome outcome = bh_call(pool, "work", arguments, 3, &result);
+    enum bh_outcome outcome = bh_pool_invoke(pool, "work", arguments, 3, &result);
 
     account->sent++;
     account->condemned += kind != FLAKY_NONE;

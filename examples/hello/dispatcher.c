@@ -16,13 +16,14 @@ int main(int argc, char **argv)
     for (int divisor = 2; divisor >= -1; divisor--) {
         bh_value arguments[] = {bh_value_int64(42), bh_value_int64(divisor)};
         struct bh_result result;
-        char *json, text[512];
+        char text[512];
 
-        bh_call(pool, "divide", arguments, 2, &result);
-        if (result.outcome == BH_OUTCOME_REPLIED && !bh_json_write(&result.reply, 0, &json, NULL))
-            printf("42 / %d = %s\n", divisor, json), bh_free(json);
+        if (bh_pool_invoke(pool, "divide", arguments, 2, &result) == BH_OUTCOME_REPLIED)
+            printf("42 / %d = %lld\n", divisor, (long long)result.reply.as.int64);
         else if (result.has_death)
             printf("42 / %d: %s\n", divisor, bh_death_describe(&result.death, text, sizeof text));
+        else
+            printf("42 / %d: %s: %s\n", divisor, bh_outcome_name(result.outcome), result.text);
         bh_result_deinit(&result);
     }
     bh_pool_close(pool);

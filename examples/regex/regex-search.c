@@ -204,7 +204,7 @@ static void search(struct checker *checker, size_t pattern, size_t subject)
     struct bh_result result;
     size_t start, end;
 
-    bh_call(pool, "match", arguments, 2, &result);
+    bh_pool_invoke(pool, "match", arguments, 2, &result);
     atomic_fetch_add(&outcomes[result.outcome], 1);
     switch (result.outcome) {
     case BH_OUTCOME_REPLIED:

@@ -13,8 +13,10 @@
  * bh_pool_close() from a callback.
  *
  * Guest manners. The library never prints, never exits, installs no signal handler, and its
- * processes are invisible to the host's SIGCHLD and waitpid(-1). All times are milliseconds of a
- * monotonic clock unless the name says otherwise.
+ * processes are invisible to the host's SIGCHLD and waitpid(-1), unless the host is the first
+ * process of a container or a subreaper: then the pool's launcher is its child, and one SIGCHLD
+ * comes when the pool closes. All times are milliseconds of a monotonic clock unless the name says
+ * otherwise.
  *
  * Modelled on: the process managers of FastCGI and Apache's prefork (min/spare/max), systemd
  * (restart back-off, start limit), Erlang/OTP supervisors (a death is data), gRPC (deadline,
@@ -176,8 +178,8 @@ struct bh_death {
 BH_API int bh_death_copy(struct bh_death *out, const struct bh_death *death);
 /** Frees what the record owns and zeroes it. NULL is fine. */
 BH_API void bh_death_deinit(struct bh_death *death);
-/** One line for a person: "worker 7 (pid 4711) died during a request: fault, SIGSEGV at 0x0".
- * Always NUL-terminated within `size` bytes. @return `text` */
+/** One line for a person: "worker 7 (pid 4711) died during a request: fault, SIGSEGV at address
+ * 0x0". Always NUL-terminated within `size` bytes. @return `text` */
 BH_API char *bh_death_describe(const struct bh_death *death, char *text, size_t size);
 /** The whole record as a map, with the names that the JSON outputs use. @return BH_OK, BH_E_MEMORY
  */
@@ -235,8 +237,8 @@ BH_API enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *requ
                                     struct bh_result *result);
 
 /** The short form: method and arguments, the pool's own deadline. */
-BH_API enum bh_outcome bh_call(bh_pool *pool, const char *method, const bh_value *arguments,
-                               size_t argument_count, struct bh_result *result);
+BH_API enum bh_outcome bh_pool_invoke(bh_pool *pool, const char *method, const bh_value *arguments,
+                                      size_t argument_count, struct bh_result *result);
 
 /** A cancel token: any number of requests may carry it, one after the other or at once. */
 BH_API bh_cancel *bh_cancel_new(void); /* NULL: no memory */
@@ -294,7 +296,8 @@ struct bh_rlimit {
 /**
  * Numeric policy options: X(field, type, default, minimum, maximum, "option-name", scale, "help").
  * `type` is u32 or u64; the option's text is multiplied by `scale`. The struct below, its defaults,
- * bh_pool_options_set(), the command line and the documentation are made from this one list.
+ * bh_pool_options_set(), the command line and the documentation are made from this one list. (The
+ * default of max_workers here stands in where the number of processors is not known.)
  */
 #define BH_POOL_OPTION_LIST(X)                                                                     \
     X(min_workers, u32, 1, 0, 1024, "min-workers", 1, "workers kept even when idle")               \

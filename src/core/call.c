@@ -479,8 +479,8 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
     return result->outcome;
 }
 
-enum bh_outcome bh_call(bh_pool *pool, const char *method, const bh_value *arguments,
-                        size_t argument_count, struct bh_result *result)
+enum bh_outcome bh_pool_invoke(bh_pool *pool, const char *method, const bh_value *arguments,
+                               size_t argument_count, struct bh_result *result)
 {
     struct bh_request request = BH_REQUEST_INIT;
 

@@ -47,6 +47,15 @@ static const char *when(enum bh_phase phase)
     }
 }
 
+/* That exit() was not used is known only of a process in which our hook was installed: one that was
+ * ready once. */
+static const char *way_out(const struct bh_death *death)
+{
+    if (death->exiting)
+        return " through exit()";
+    return death->phase == BH_PHASE_START_UP ? "" : " without exit()";
+}
+
 static void add_evidence(struct line *line, const struct bh_death *death)
 {
     if (death->stack_overflow)
@@ -60,8 +69,7 @@ static void add_evidence(struct line *line, const struct bh_death *death)
     if (death->has_fault && death->thread_id != (uint64_t)death->pid)
         add(line, " in thread %llu", (unsigned long long)death->thread_id);
     if (death->exit_code >= 0)
-        add(line, ", code %d%s", death->exit_code,
-            death->exiting ? " through exit()" : " without exit()");
+        add(line, ", code %d%s", death->exit_code, way_out(death));
     if (death->sender_pid)
         add(line, ", sent by process %lld", (long long)death->sender_pid);
     if (death->cause == BH_CAUSE_MEMORY_LIMIT && death->limit_bytes)

@@ -43,7 +43,7 @@ static inline enum bh_outcome crowd_call(bh_pool *pool, int64_t n, const char *m
                                          struct bh_result *result)
 {
     bh_value arguments[] = {bh_value_int64(n), bh_value_view(mode)};
-    enum bh_outcome outcome = bh_call(pool, "answer", arguments, 2, result);
+    enum bh_outcome outcome = bh_pool_invoke(pool, "answer", arguments, 2, result);
     int64_t reply;
 
     if (outcome == BH_OUTCOME_REPLIED) {

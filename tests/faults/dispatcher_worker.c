@@ -16,7 +16,7 @@ static void *call_hang(void *context)
 {
     struct bh_result result;
 
-    bh_call(context, "hang", NULL, 0, &result);
+    bh_pool_invoke(context, "hang", NULL, 0, &result);
     bh_result_deinit(&result);
     return NULL;
 }

@@ -47,7 +47,7 @@ static void *call_hang(void *context)
 {
     struct hanging *hanging = context;
 
-    hanging->outcome = bh_call(hanging->pool, "hang", NULL, 0, &hanging->result);
+    hanging->outcome = bh_pool_invoke(hanging->pool, "hang", NULL, 0, &hanging->result);
     return NULL;
 }
 

@@ -71,7 +71,7 @@ static void die(bh_pool *pool, const char *kind)
     bh_value argument = bh_value_view(kind);
     struct bh_result result;
 
-    CHECK_INT(bh_call(pool, "die", &argument, 1, &result), BH_OUTCOME_DIED);
+    CHECK_INT(bh_pool_invoke(pool, "die", &argument, 1, &result), BH_OUTCOME_DIED);
     bh_result_deinit(&result);
 }
 
@@ -80,7 +80,7 @@ static void *call_once(void *context)
     bh_value argument = bh_value_int64(5);
     struct bh_result result;
 
-    CHECK_INT(bh_call(context, "echo", &argument, 1, &result), BH_OUTCOME_REPLIED);
+    CHECK_INT(bh_pool_invoke(context, "echo", &argument, 1, &result), BH_OUTCOME_REPLIED);
     bh_result_deinit(&result);
     return NULL;
 }
@@ -203,7 +203,7 @@ static void use_in_child(bh_pool *pool)
     struct bh_result result;
     bh_value methods;
 
-    CHECK_INT(bh_call(pool, "echo", NULL, 0, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(bh_pool_invoke(pool, "echo", NULL, 0, &result), BH_OUTCOME_REFUSED);
     CHECK_INT(result.refusal, BH_REFUSAL_FORKED);
     CHECK_INT(result.delivery, BH_DELIVERY_NEVER_STARTED);
     CHECK_CONTAINS(result.text, "child");

@@ -208,7 +208,7 @@ TEST(a_full_queue_refuses_and_says_so)
     first.request.cancel = cancel;
     ask_start(&first);
     await_count(pool, BH_WORKER_BUSY, 1);
-    CHECK_INT(bh_call(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(bh_pool_invoke(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
     CHECK_INT(result.refusal, BH_REFUSAL_QUEUE_FULL);
     bh_result_deinit(&result);
     bh_cancel_raise(cancel);
@@ -223,7 +223,7 @@ static void check_refused(bh_pool *pool, const char *method, const bh_value *arg
 {
     struct bh_result result;
 
-    CHECK_INT(bh_call(pool, method, arguments, count, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(bh_pool_invoke(pool, method, arguments, count, &result), BH_OUTCOME_REFUSED);
     CHECK_INT(result.refusal, refusal);
     CHECK_INT(result.delivery, BH_DELIVERY_NEVER_STARTED);
     CHECK(result.text && *result.text);

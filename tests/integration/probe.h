@@ -38,7 +38,7 @@ static inline bh_pool *probe_open(const struct bh_pool_options *options)
 static inline void probe_call(bh_pool *pool, const char *method, const bh_value *arguments,
                               size_t count, struct bh_result *result)
 {
-    if (bh_call(pool, method, arguments, count, result) != BH_OUTCOME_REPLIED)
+    if (bh_pool_invoke(pool, method, arguments, count, result) != BH_OUTCOME_REPLIED)
         FAIL("%s: %s %s", method, bh_outcome_name(result->outcome),
              result->text ? result->text : "");
 }

@@ -145,7 +145,7 @@ static void check_cannot_start(const struct bh_pool_options *options, const char
     bh_pool *pool = probe_open(options);
     struct bh_result result;
 
-    CHECK_INT(bh_call(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(bh_pool_invoke(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
     CHECK_INT(result.refusal, BH_REFUSAL_CANNOT_START);
     CHECK_INT(result.delivery, BH_DELIVERY_NEVER_STARTED);
     CHECK_CONTAINS(result.text, what);
@@ -180,7 +180,7 @@ TEST(a_program_that_is_no_worker_is_a_crash_loop_with_its_exit)
     options.worker = "true";
     options.backoff_initial_ms = options.backoff_max_ms = 1;
     bh_pool *pool = probe_open(&options);
-    CHECK_INT(bh_call(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(bh_pool_invoke(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
     CHECK_INT(result.refusal, BH_REFUSAL_CRASH_LOOP);
     CHECK_INT(result.death.phase, BH_PHASE_START_UP);
     CHECK_INT(result.death.cause, BH_CAUSE_EXIT);
@@ -200,7 +200,7 @@ TEST(a_worker_that_never_becomes_ready_is_killed_for_it)
     options.crash_loop_limit = 2;
     options.backoff_initial_ms = options.backoff_max_ms = 1;
     bh_pool *pool = probe_open(&options);
-    CHECK_INT(bh_call(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(bh_pool_invoke(pool, "pid", NULL, 0, &result), BH_OUTCOME_REFUSED);
     CHECK_INT(result.refusal, BH_REFUSAL_CRASH_LOOP);
     CHECK_INT(result.death.phase, BH_PHASE_START_UP);
     CHECK_INT(result.death.cause, BH_CAUSE_DEADLINE);

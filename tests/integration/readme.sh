@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# not-under: asan tsan
 # The README's programs are the ones in examples/hello, and they do what it says.
 set -euo pipefail
 
@@ -36,6 +37,19 @@ for file in examples/hello/worker.c examples/hello/dispatcher.c; do
     check "README shows $file" same_as_file "$file"
     check "$file is short" is_short "$file"
 done
+
+# The README's way to compile.
+compiles() {
+    local work
+    work=$(mktemp -d)
+    (cd "$BH_SOURCE" && sed -n "s|^\(cc .*\)\$|\1|p" README.md |
+        sed "s|build/release/lib|$BH_LIB|; s|-o hello|-o $work/hello|" | sh -e)
+    local status=$?
+    [[ -x $work/hello-worker && -x $work/hello-dispatcher ]] || status=1
+    rm -r "$work"
+    return "$status"
+}
+check "the README's compiler lines work" compiles
 
 cd "$BH_BIN"
 said=$(./hello-dispatcher ./hello-worker)

@@ -209,7 +209,7 @@ TEST(bad_requests_are_refused_and_counted)
     bh_result_deinit(&result);
     CHECK_INT(pool->refusals[BH_REFUSAL_INVALID], 4);
     CHECK_INT(pool->submitted, 4);
-    CHECK_INT(bh_call(pool, "reply", NULL, 0, &result), BH_OUTCOME_REPLIED);
+    CHECK_INT(bh_pool_invoke(pool, "reply", NULL, 0, &result), BH_OUTCOME_REPLIED);
     CHECK_INT(result.reply.type, BH_NULL);
     bh_result_deinit(&result);
     world_close(pool);
@@ -964,7 +964,7 @@ TEST(a_pool_is_refused_in_a_forked_child_and_nothing_is_touched)
     world_begin(0);
     pool = one_worker(&options);
     bhf_fork(true);
-    CHECK_INT(bh_call(pool, "reply", NULL, 0, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(bh_pool_invoke(pool, "reply", NULL, 0, &result), BH_OUTCOME_REFUSED);
     expect_refused(&result, BH_REFUSAL_FORKED, "open one in this child");
     CHECK_INT(result.delivery, BH_DELIVERY_NEVER_STARTED);
     bh_result_deinit(&result);

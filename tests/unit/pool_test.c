@@ -792,7 +792,7 @@ TEST(events_come_in_the_order_of_a_life)
     options.recycle_requests = 1;
     options.recycle_jitter_percent = 0;
     pool = world_open(&options);
-    CHECK_INT(bh_call(pool, "reply", NULL, 0, &result), BH_OUTCOME_REPLIED);
+    CHECK_INT(bh_pool_invoke(pool, "reply", NULL, 0, &result), BH_OUTCOME_REPLIED);
     bhf_advance(bhp_now()); /* it quits before the supervisor gets to run */
     CHECK_INT(bhf_processes(), 0);
     world_close(pool);
