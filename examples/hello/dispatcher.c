@@ -2,14 +2,14 @@
 #include <bulkhead/bulkhead.h>
 #include <stdio.h>
 
-int main(int argc, char **argv)
+int main(void)
 {
     struct bh_pool_options options;
     struct bh_problem problem;
     bh_pool *pool;
 
     bh_pool_options_init(&options);
-    options.worker = argc > 1 ? argv[1] : "./hello-worker";
+    options.worker = "./hello-worker";
     if (bh_pool_open(&pool, &options, &problem) != BH_OK)
         return fprintf(stderr, "%s\n", problem.text), 1;
 
@@ -20,10 +20,9 @@ int main(int argc, char **argv)
 
         if (bh_pool_invoke(pool, "divide", arguments, 2, &result) == BH_OUTCOME_REPLIED)
             printf("42 / %d = %lld\n", divisor, (long long)result.reply.as.int64);
-        else if (result.has_death)
-            printf("42 / %d: %s\n", divisor, bh_death_describe(&result.death, text, sizeof text));
         else
-            printf("42 / %d: %s: %s\n", divisor, bh_outcome_name(result.outcome), result.text);
+            printf("42 / %d: %s\n", divisor,
+                   result.has_death ? bh_death_describe(&result.death, text, 512) : result.text);
         bh_result_deinit(&result);
     }
     bh_pool_close(pool);
