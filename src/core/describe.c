@@ -47,6 +47,12 @@ static const char *when(enum bh_phase phase)
     }
 }
 
+/* -1 says that it did not; but a process may also exit with it, where codes have 32 bits. */
+static bool ended_by_exit(const struct bh_death *death)
+{
+    return death->exit_code != -1 || death->cause == BH_CAUSE_EXIT;
+}
+
 static void add_evidence(struct line *line, const struct bh_death *death)
 {
     if (death->stack_overflow)
@@ -59,7 +65,7 @@ static void add_evidence(struct line *line, const struct bh_death *death)
         add(line, " at address 0x%llx", (unsigned long long)death->address);
     if (death->has_fault && death->thread_id != (uint64_t)death->pid)
         add(line, " in thread %llu", (unsigned long long)death->thread_id);
-    if (death->exit_code >= 0)
+    if (ended_by_exit(death))
         add(line, ", code %d%s", death->exit_code,
             death->exiting ? " through exit()" : " without exit()");
     if (death->sender_pid)
@@ -191,7 +197,7 @@ static int put_end(int before, bh_value *map, const struct bh_death *death)
     }
     if (death->exception)
         result = put_hex(result, map, "exception", death->exception);
-    if (death->exit_code >= 0) {
+    if (ended_by_exit(death)) {
         result = put(result, map, "exit_code", bh_value_int64(death->exit_code));
         result = put(result, map, "exiting", bh_value_bool(death->exiting));
     }

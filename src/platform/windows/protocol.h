@@ -16,15 +16,33 @@
  * The worker attaches, runs init(), puts its object into the Running Object Table under
  * CreateItemMoniker(L"!", item) and sets the ready event by name. The dispatcher waits for ready event,
  * process and the start-up deadline; then it binds the moniker and asks for the methods with
- * BHW_DISPID_METHODS. Then it sets `bound` and rings the bell: the worker revokes its entry unless
- * `keep_registered`.
+ * BHW_DISPID_METHODS and one argument, a random VT_UI8 (from a late-bound client: none). The worker
+ * stores that number in `greeted` before it answers: so the dispatcher knows that it holds the object of
+ * this very process, and not one that somebody else put under the same moniker. Then it sets `bound` and
+ * rings the bell: the worker revokes its entry unless `keep_registered`.
  *
  * A request is one Invoke with the method's DISPID (its position in the table + 1) and the arguments as
  * positional VARIANTs, so that a late-bound client calls the same object the same way. The
  * dispatcher stores `serial` before, the worker reads it when the call arrives and stores `started`;
  * it stores `committed` when the answer is complete, before the call returns. A handler's failure is
  * DISP_E_EXCEPTION with EXCEPINFO: scode = its number, bstrDescription = its text, wCode = 0. The call of
- * a stranger (serial 0, or the one that was committed last) is served too and leaves these words alone.
+ * a stranger (serial 0, or the one that was committed last) is served too and leaves these words alone;
+ * so that a stranger who comes just before the dispatcher is not taken for it, the dispatcher's calls
+ * carry BHW_LCID, and with `keep_registered` only such a call takes the serial.
+ *
+ * The dispatcher stores the serial in `received` when Invoke has returned. A worker that wants to go on
+ * to something that may end it (the idle hook, leaving) waits for that word, BHW_RECEIPT_MS at most: COM
+ * sends a reply after the method has returned, on a thread of its own, and does not say when. No bell.
+ *
+ * A call that comes while another is served, because the library pumps messages, is refused in band:
+ * DISP_E_EXCEPTION, wCode = BHW_WCODE_BUSY. One that comes when the worker is leaving gets
+ * RPC_E_DISCONNECTED; as `started` shows, neither has begun.
+ *
+ * Blobs (variant.h). A request's are sections whose handles the dispatcher has duplicated into the
+ * worker (FILE_MAP_READ); the worker closes each when it has copied it. A reply's are sections of the
+ * worker; the reference is the handle's value there. The dispatcher duplicates it out
+ * (DUPLICATE_CLOSE_SOURCE). Whoever has sent a handle does not close it any more: its number may be
+ * somebody else's by then. A stranger's references are refused, and a reply to it has none.
  *
  * Bell. Rung after `quit`, `bound` or `cancel` changed. The worker waits with
  * MsgWaitForMultipleObjects for {dispatcher's process, bell, messages}.
@@ -43,6 +61,13 @@
 #define BHW_REGISTERS_MAX 40u
 /** Answers with one array of maps {name, help}, the table in order. */
 #define BHW_DISPID_METHODS 0x42480001
+
+/** The locale that the dispatcher gives with its calls; means nothing otherwise. */
+#define BHW_LCID 0x4248u
+/** EXCEPINFO.wCode: the worker is busy with another call. Numbers below 1000 are the system's. */
+#define BHW_WCODE_BUSY 1001
+/** How long a worker waits for `received`, milliseconds. */
+#define BHW_RECEIPT_MS 1000
 
 /** The exit code of bhp_worker_kill(): told from a worker's own codes by the box and our own record. */
 #define BHW_KILLED 0xB41C0DE0u
@@ -65,6 +90,7 @@ struct bhw_call_section {
     _Atomic uint64_t cancel;              /* this serial should give up */
     _Atomic uint32_t quit;                /* leave when nothing is at hand */
     _Atomic uint32_t bound;               /* the dispatcher holds the object */
+    _Atomic uint64_t received;            /* the reply to this serial has arrived */
 };
 
 /** Fault record. `state` is written last. */
@@ -94,6 +120,7 @@ struct bhw_box_section {
     _Atomic uint64_t progress;
     _Atomic uint64_t progress_done;
     _Atomic uint64_t progress_total;
+    _Atomic uint64_t greeted;  /* the argument of the latest BHW_DISPID_METHODS that had one */
     _Alignas(64) struct bhw_fault fault;
 };
 
