@@ -2,8 +2,11 @@
 /*
  * Ways to die on Linux.
  *
- * Model: plain C and system calls. The functions that fault on purpose are not instrumented, see
- * mishaps.c.
+ * Model: plain C and system calls.
+ *
+ * Sanitizers: they would catch the faults themselves and end the process in their own way. The
+ * options at the end of this file tell them not to, and the functions that fault on purpose are not
+ * instrumented.
  */
 #include "deaths.h"
 
@@ -222,3 +225,16 @@ const struct death deaths[] = {
     {"flood", die_flood},
     {NULL, NULL},
 };
+
+/* ---- sanitizers ------------------------------------------------------------------------------ */
+
+/* What they find ends in abort(), as it would without them; the rest is none of their business. */
+#define SANITIZER_OPTIONS                                                                          \
+    "abort_on_error=1:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:"              \
+    "handle_abort=0:detect_leaks=0:allocator_may_return_null=1"
+
+BH_EXPORT const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return SANITIZER_OPTIONS;
+}

@@ -7,10 +7,6 @@
  * of, is how to die. A kind's function does not return, but where it says so. die(KIND) dies in a
  * request, --die-at-start KIND before the worker is ready, --die-idle KIND after the first
  * request's reply has gone out.
- *
- * Sanitizers: they would catch the faults themselves and end the process in their own way. The
- * options at the end of this file tell them not to, and the functions that fault on purpose are not
- * instrumented.
  */
 #include "deaths.h"
 
@@ -358,17 +354,4 @@ int main(int argc, char **argv)
     worker.init = init;
     worker.idle = idle;
     return bh_worker_main(argc, argv, &worker);
-}
-
-/* ---- sanitizers ------------------------------------------------------------------------------ */
-
-/* What they find ends in abort(), as it would without them; the rest is none of their business. */
-#define SANITIZER_OPTIONS                                                                          \
-    "abort_on_error=1:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:"              \
-    "handle_abort=0:detect_leaks=0:allocator_may_return_null=1"
-
-BH_EXPORT const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return SANITIZER_OPTIONS;
 }

@@ -236,8 +236,9 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
         bhp_worker_kill(
             life->worker); /* it has ended; if it has not, its lane has: nothing to blame on it */
     await_end(life);
+    /* one that broke the protocol is not believed when it says that it never started */
     enum bh_delivery delivery = bhi_delivery_of(&life->box, ticket->serial);
-    if (delivery == BH_DELIVERY_NEVER_STARTED) {
+    if (delivery == BH_DELIVERY_NEVER_STARTED && end != BHP_LANE_BROKEN) {
         let_go(ticket);
         pool->requeued++;
         bhi_queue_submit(pool, ticket, true);

@@ -2,9 +2,9 @@
 /*
  * Loading a plug-in with LoadLibrary().
  *
- * Model: the loader finds what the plug-in needs in the plug-in's own folder, not the host's (altered
- * search path, which needs an absolute path). A plug-in that lacks something fails to start, with the
- * system's word for it. It is never unloaded: it may have threads and atexit hooks.
+ * Model: the loader finds what the plug-in needs in the plug-in's own folder, not the host's
+ * (altered search path, which needs an absolute path). A plug-in that lacks something fails to
+ * start, with the system's word for it. It is never unloaded: it may have threads and atexit hooks.
  *
  * Invariants: no dialog about a missing DLL, which nobody would see in a process without a desktop:
  * the error mode is set before anything is loaded.

@@ -28,9 +28,9 @@
 #define HAND_WAIT_MS 20000u
 
 struct hand_options {
-    const char *program;     /* "probe_worker.exe", in the tests' directory */
-    const char *arguments;   /* between the program and the ticket; "" for none */
-    HANDLE dispatcher;       /* a process that stands in for this one; NULL: this one */
+    const char *program;      /* "probe_worker.exe", in the tests' directory */
+    const char *arguments;    /* between the program and the ticket; "" for none */
+    HANDLE dispatcher;        /* a process that stands in for this one; NULL: this one */
     uint64_t max_reply_bytes; /* 0: 64 MiB */
     uint32_t keep_registered;
     uint32_t rearm;
@@ -61,7 +61,8 @@ static inline HANDLE hand_inherit(HANDLE handle, DWORD access)
 {
     HANDLE copy = NULL;
 
-    CHECK(DuplicateHandle(GetCurrentProcess(), handle, GetCurrentProcess(), &copy, access, TRUE, 0));
+    CHECK(
+        DuplicateHandle(GetCurrentProcess(), handle, GetCurrentProcess(), &copy, access, TRUE, 0));
     return copy;
 }
 
@@ -89,8 +90,8 @@ static inline void hand_make_sections(struct hand *hand, const struct hand_optio
     hand->call->magic = BHW_MAGIC;
     hand->call->version = options->wrong_version ? BHW_VERSION + 1 : BHW_VERSION;
     hand->call->cookie = options->wrong_cookie ? HAND_COOKIE + 1 : HAND_COOKIE;
-    hand->call->dispatcher_pid = options->dispatcher == NULL ? GetCurrentProcessId()
-                                                             : GetProcessId(options->dispatcher);
+    hand->call->dispatcher_pid =
+        options->dispatcher == NULL ? GetCurrentProcessId() : GetProcessId(options->dispatcher);
     hand->call->max_request_bytes = 64 << 20;
     hand->call->max_reply_bytes =
         options->max_reply_bytes == 0 ? 64 << 20 : options->max_reply_bytes;

@@ -45,7 +45,8 @@ static void serial(bh_call *call, const bh_value *arguments, size_t count, void 
 static void fail(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
     (void)arguments, (void)count, (void)context;
-    bh_call_fail(call, -2147023170, "no \xe2\x82\xac left"); /* 0x800706BE: looks like a lost server */
+    bh_call_fail(call, -2147023170,
+                 "no \xe2\x82\xac left"); /* 0x800706BE: looks like a lost server */
 }
 
 static void print(bh_call *call, const bh_value *arguments, size_t count, void *context)

@@ -9,8 +9,8 @@
 #define PROBE BH_TEST_DIR "/probe_worker.exe"
 
 #define BAD_ADDRESS 0x1234
-/* How soon after a fault the worker must be gone. A dialog, a debugger's start or COM's own time-outs
- * take longer. */
+/* How soon after a fault the worker must be gone. A dialog, a debugger's start or COM's own
+ * time-outs take longer. */
 #define SOON_MS 2000
 
 static const struct hand_options plain = {.program = PROBE};

@@ -121,6 +121,25 @@ TEST(a_failing_init_ends_it_with_its_code)
     hand_close(&hand);
 }
 
+/* The host of plug-ins, with the example's. */
+TEST(a_plug_in_is_a_worker)
+{
+    struct hand_options options = {
+        .program = BH_TEST_BIN_DIR "/bulkhead-host.exe",
+        .arguments = "\"" BH_TEST_BIN_DIR "/../lib/plugin.dll\"",
+    };
+    struct hand hand;
+    struct hand_reply reply;
+
+    if (GetFileAttributesA(options.program) == INVALID_FILE_ATTRIBUTES)
+        SKIP("%s was not built", options.program);
+    apartment();
+    hand_open(&hand, &options);
+    hand_call_text(&hand, L"words", L"one two three", &reply);
+    hand_check_number(&reply, 3);
+    hand_close(&hand);
+}
+
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 TEST(a_request_is_marked_as_started_and_committed)

@@ -124,11 +124,10 @@ static int get(void *context, uint64_t name, size_t bytes, void *copy_to)
     if ((uint64_t)(uintptr_t)theirs != name || (intptr_t)theirs <= 0)
         return BH_E_SYNTAX;
     if (!DuplicateHandle(atomic_load(&run->worker->process), theirs, GetCurrentProcess(), &ours,
-                         FILE_MAP_READ | SECTION_QUERY, FALSE, 0))
+                         FILE_MAP_READ | SECTION_QUERY, FALSE, DUPLICATE_CLOSE_SOURCE))
         return BH_E_SYNTAX;
     int rc = copy_section(ours, bytes, copy_to);
     bhw_close(&ours);
-    close_in_worker(run->worker, name);
     return rc;
 }
 

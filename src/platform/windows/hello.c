@@ -146,8 +146,7 @@ static bool broke_with(bhp_worker *worker, const char *what, HRESULT result)
 {
     char text[120];
 
-    return broke(worker, "%s: 0x%08lx, %s", what, (unsigned long)result,
-                 bhw_error_text((DWORD)result, text, sizeof(text)));
+    return broke(worker, "%s: %s", what, bhw_result_text(result, text, sizeof(text)));
 }
 
 /* ---- the object ---- */

@@ -58,9 +58,8 @@ static enum bhp_lane_end lose(bhp_worker *worker, HRESULT result)
     char text[120];
 
     if (result == RPC_E_SERVERFAULT || WaitForSingleObject(process, DYING_MS) != WAIT_OBJECT_0)
-        bhw_worker_blame(worker, "its call failed with 0x%08lx (%s), and the process lived on",
-                         (unsigned long)result,
-                         bhw_error_text((DWORD)result, text, sizeof(text)));
+        bhw_worker_blame(worker, "its call failed with %s, and the process lived on",
+                         bhw_result_text(result, text, sizeof(text)));
     return BHP_LANE_LOST;
 }
 
@@ -81,8 +80,8 @@ static enum bhp_lane_end refused(bhp_worker *worker, const struct bhp_call *call
         return BHP_LANE_NO_METHOD;
     if (result == E_OUTOFMEMORY && !was_started(worker, call->serial))
         return BHP_LANE_MEMORY;
-    return bhw_lane_say(reply, BHP_LANE_BROKEN, "its object answered 0x%08lx: %s",
-                        (unsigned long)result, bhw_error_text((DWORD)result, text, sizeof(text)));
+    return bhw_lane_say(reply, BHP_LANE_BROKEN, "its object answered %s",
+                        bhw_result_text(result, text, sizeof(text)));
 }
 
 /* ---- the answer ---- */

@@ -27,7 +27,7 @@ static int keep_apartment(bhp_nursery *nursery, struct bh_problem *problem)
     }
     return bhi_problem_set(problem, result == E_OUTOFMEMORY ? BH_E_MEMORY : BH_E_SYSTEM,
                            (int)result, "the multithreaded apartment: %s",
-                           bhw_error_text((DWORD)result, text, sizeof(text)));
+                           bhw_result_text(result, text, sizeof(text)));
 }
 
 static int build(bhp_nursery *nursery, const struct bh_pool_options *options,

@@ -148,8 +148,8 @@ void bhw_print(WCHAR *out, size_t units, const char *format, ...)
     bhw_widen(out, units, text);
 }
 
-/** See support.h. */
-char *bhw_error_text(DWORD error, char *text, size_t size)
+/* @return whether the system has a text */
+static bool ask_system(DWORD error, char *text, size_t size)
 {
     const DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS |
                         FORMAT_MESSAGE_MAX_WIDTH_MASK;
@@ -158,10 +158,25 @@ char *bhw_error_text(DWORD error, char *text, size_t size)
     DWORD length = FormatMessageW(flags, NULL, error, 0, wide, BHW_COUNT(wide), NULL);
     while (length > 0 && (wide[length - 1] <= L' ' || wide[length - 1] == L'.'))
         length--;
-    if (length > 0)
-        bhw_narrow(text, size, wide, length);
-    else
-        snprintf(text, size, error > 0xFFFF ? "error 0x%08lx" : "error %lu", (unsigned long)error);
+    bhw_narrow(text, size, wide, length);
+    return length > 0;
+}
+
+/** See support.h. */
+char *bhw_error_text(DWORD error, char *text, size_t size)
+{
+    if (!ask_system(error, text, size))
+        snprintf(text, size, "error %lu", (unsigned long)error);
+    return text;
+}
+
+/** See support.h. */
+char *bhw_result_text(HRESULT result, char *text, size_t size)
+{
+    char said[120];
+    bool known = ask_system((DWORD)result, said, sizeof(said));
+
+    snprintf(text, size, known ? "0x%08lx (%s)" : "0x%08lx", (unsigned long)result, said);
     return text;
 }
 

@@ -53,9 +53,11 @@ void bhw_narrow(char *out, size_t size, const WCHAR *text, size_t units);
 void bhw_copy_text(char *out, size_t size, const char *text);
 /** printf into a WCHAR array; what is printed must be ASCII. */
 void bhw_print(WCHAR *out, size_t units, const char *format, ...) BH_PRINTF(3, 4);
-/** The system's text for GetLastError() or an HRESULT, one line without its full stop; "error N"
+/** The system's text for GetLastError(), one line without its full stop; "error N"
  * when it has none. @return text */
 char *bhw_error_text(DWORD error, char *text, size_t size);
+/** "0x80010105 (The server threw an exception)", or the number alone. @return text */
+char *bhw_result_text(HRESULT result, char *text, size_t size);
 /** bhi_problem_set() with GetLastError(): "WHAT: TEXT". @return BH_E_MEMORY or BH_E_SYSTEM */
 int bhw_problem_last(struct bh_problem *problem, const char *what);
 

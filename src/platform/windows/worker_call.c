@@ -249,6 +249,8 @@ static HRESULT give_answer(const struct bhw_worker_invocation *invocation)
     } else if (invocation->result != NULL) {
         *invocation->result = answer.value;
         VariantInit(&answer.value);
+        if (!own)
+            bhw_worker_soften(invocation->result);
         bhw_worker_blobs_gone();
     }
     bhw_worker_blobs_withdraw(); /* what a caller does not want */

@@ -89,6 +89,11 @@ struct bhw_worker_invocation {
     EXCEPINFO *exception; /* may be NULL */
 };
 
+/* ---- worker_late.c ---- */
+
+/** Gives the 64-bit integers in a VARIANT types that scripts know, where nothing is lost. */
+void bhw_worker_soften(VARIANT *variant);
+
 /* ---- worker_call.c ---- */
 
 /** Keeps what METHODS answers. The value is not needed afterwards. */
