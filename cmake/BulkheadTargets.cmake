@@ -11,7 +11,8 @@ function(bh_glob variable)
 endfunction()
 
 # A part of the library, an object library made from the current directory's sources, and with it
-# NAME-testing, the same with BH_TESTING defined. No sources, no targets.
+# NAME-testing, the same with BH_TESTING defined; for Windows also NAME-dll, whose functions are
+# exported. No sources, no targets.
 function(bh_add_part name)
     cmake_parse_arguments(PARSE_ARGV 1 part "" "" DEFINITIONS)
     bh_glob(sources *.c)
@@ -22,7 +23,13 @@ function(bh_add_part name)
     add_library(${name} OBJECT ${sources})
     add_library(${name}-testing OBJECT EXCLUDE_FROM_ALL ${sources})
     target_compile_definitions(${name}-testing PRIVATE BH_TESTING)
-    foreach(target ${name} ${name}-testing)
+    set(targets ${name} ${name}-testing)
+    if(WIN32)
+        add_library(${name}-dll OBJECT EXCLUDE_FROM_ALL ${sources})
+        target_compile_definitions(${name}-dll PRIVATE BH_SHARED)
+        list(APPEND targets ${name}-dll)
+    endif()
+    foreach(target ${targets})
         target_include_directories(
             ${target}
             PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src

@@ -3,236 +3,31 @@
  * mishaps: a worker that dies in every way there is, on demand. For tests, demonstrations and for
  * trying out what a dispatcher does about it.
  *
- * Model: two tables. `methods` is what a dispatcher calls; `kinds` is how to die. A kind's function
- * does not return, but where it says so. die(KIND) dies in a request, --die-at-start KIND before
- * the worker is ready, --die-idle KIND after the first request's reply has gone out.
- *
- * Sanitizers: they would catch the faults themselves and end the process in their own way. The
- * options at the end of this file tell them not to, and the functions that fault on purpose are not
- * instrumented.
+ * Model: two tables. `methods` is what a dispatcher calls; `deaths`, which each system has its own
+ * of, is how to die. A kind's function does not return, but where it says so. die(KIND) dies in a
+ * request, --die-at-start KIND before the worker is ready, --die-idle KIND after the first
+ * request's reply has gone out.
  */
+#include "deaths.h"
+
 #include <bulkhead/worker.h>
 
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
-
-#define UNCHECKED __attribute__((noinline, no_sanitize("address", "undefined")))
 
 #define CODE_USAGE 1
 #define CODE_SURVIVED 2
 #define STATUS_USAGE 2
 
 /* What is left to do when the first request has been answered. */
-static const struct kind *die_idle;
+static const struct death *die_idle;
 
-static void sleep_ms(int64_t ms)
+/* ---- kinds ---------------------------------------------------------------------------------- */
+
+static const struct death *find_kind(const char *name, size_t length)
 {
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    while (nanosleep(&time, &time) != 0 && errno == EINTR)
-        continue;
-}
-
-static void sleep_for_ever(void)
-{
-    for (;;)
-        pause();
-}
-
-/* ---- ways to die ----------------------------------------------------------------------------- */
-
-UNCHECKED static void die_segv(void)
-{
-    *(volatile int *)(volatile uintptr_t){0} = 1;
-}
-
-/* A file that is shorter than its mapping: what happens when somebody truncates it. */
-UNCHECKED static void die_bus(void)
-{
-    FILE *file = tmpfile();
-    volatile char *memory;
-
-    if (file == NULL || ftruncate(fileno(file), 4096) != 0)
-        return;
-    memory = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fileno(file), 0);
-    if (memory != MAP_FAILED && ftruncate(fileno(file), 0) == 0)
-        (void)*memory;
-}
-
-UNCHECKED static void die_fpe(void)
-{
-    volatile int zero = 0;
-    volatile int result = 1;
-
-    result = result / zero;
-    (void)result;
-    raise(SIGFPE); /* a processor that does not mind */
-}
-
-static void die_ill(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __asm__ volatile("ud2");
-#elif defined(__aarch64__)
-    __asm__ volatile("udf #0");
-#else
-    raise(SIGILL);
-#endif
-}
-
-static void *fault_in_thread(void *nothing)
-{
-    bh_worker_thread_enter();
-    die_segv();
-    bh_worker_thread_leave();
-    return nothing;
-}
-
-static void die_thread(void)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, fault_in_thread, NULL) == 0)
-        pthread_join(thread, NULL);
-}
-
-/* Each call looks at the one before it, so that no compiler can make a loop of it. */
-UNCHECKED static int descend(volatile const char *above)
-{
-    volatile char here[256];
-
-    here[0] = (char)(*above + 1);
-    if (above == NULL)
-        return 0;
-    return descend(here) + here[0];
-}
-
-static void die_stack(void)
-{
-    volatile char top = 0;
-
-    descend(&top);
-}
-
-/* The C library notices, says so on stderr and aborts. */
-UNCHECKED static void die_double_free(void)
-{
-    char *volatile block = malloc(24);
-    char *volatile again = block;
-
-    free(block);
-    free(again);
-}
-
-static void die_exit(void)
-{
-    exit(3);
-}
-
-static void die_exit_at_once(void)
-{
-    _exit(4);
-}
-
-static void die_kill(void)
-{
-    kill(getpid(), SIGKILL);
-}
-
-static void die_term(void)
-{
-    kill(getpid(), SIGTERM);
-}
-
-/* Takes memory until somebody stops it. Gives up, and returns, when nobody has at 4 GiB. */
-static void die_oom(void)
-{
-    enum { STEP = 16 << 20, STEPS = 256 };
-    char *blocks[STEPS];
-    int count = 0;
-
-    while (count < STEPS && (blocks[count] = malloc(STEP)) != NULL)
-        memset(blocks[count++], 0x5a, STEP);
-    while (count > 0)
-        free(blocks[--count]);
-}
-
-/* Leaves a process behind that holds on to everything and will not go. */
-static void die_fork(void)
-{
-    if (fork() == 0) {
-        setsid();
-        signal(SIGTERM, SIG_IGN);
-        sleep_for_ever();
-    }
-    die_segv();
-}
-
-static void die_hang(void)
-{
-    signal(SIGTERM, SIG_IGN);
-    sleep_for_ever();
-}
-
-static void die_spin(void)
-{
-    for (volatile unsigned turns = 0;; turns++)
-        continue;
-}
-
-static void die_stop(void)
-{
-    raise(SIGSTOP);
-}
-
-static void die_close_fds(void)
-{
-    closefrom(0);
-    sleep_for_ever();
-}
-
-static void die_flood(void)
-{
-    for (;;)
-        fputs("mishaps: this line is one of very many\n", stderr);
-}
-
-static const struct kind {
-    const char *name;
-    void (*die)(void);
-} kinds[] = {
-    {"segv", die_segv},
-    {"bus", die_bus},
-    {"fpe", die_fpe},
-    {"ill", die_ill},
-    {"thread", die_thread},
-    {"stack", die_stack},
-    {"abort", abort},
-    {"double-free", die_double_free},
-    {"exit", die_exit},
-    {"_exit", die_exit_at_once},
-    {"kill", die_kill},
-    {"term", die_term},
-    {"oom", die_oom}, /* returns at 4 GiB */
-    {"fork", die_fork},
-    {"hang", die_hang},
-    {"spin", die_spin},
-    {"stop", die_stop}, /* returns when continued */
-    {"close-fds", die_close_fds},
-    {"flood", die_flood},
-    {NULL, NULL},
-};
-
-static const struct kind *find_kind(const char *name, size_t length)
-{
-    for (const struct kind *kind = kinds; kind->name != NULL; kind++) {
+    for (const struct death *kind = deaths; kind->name != NULL; kind++) {
         if (strlen(kind->name) == length && memcmp(kind->name, name, length) == 0)
             return kind;
     }
@@ -245,7 +40,7 @@ static const char *kind_names(void)
     static char names[256];
 
     names[0] = '\0';
-    for (const struct kind *kind = kinds; kind->name != NULL; kind++)
+    for (const struct death *kind = deaths; kind->name != NULL; kind++)
         snprintf(names + strlen(names), sizeof names - strlen(names), " %s", kind->name);
     return names;
 }
@@ -430,7 +225,7 @@ static void progress(bh_call *call, const bh_value *arguments, size_t count, voi
 static void pid(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
     (void)arguments, (void)count, (void)context;
-    reply_int64(call, getpid());
+    reply_int64(call, process_id());
 }
 
 static void write_stderr(bh_call *call, const bh_value *arguments, size_t count, void *context)
@@ -459,7 +254,7 @@ static void fail(bh_call *call, const bh_value *arguments, size_t count, void *c
 
 static void die(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
-    const struct kind *kind;
+    const struct death *kind;
     const char *name;
     size_t length;
 
@@ -485,10 +280,7 @@ static const struct bh_method methods[] = {
     {"pid", pid, "pid() -> number of the worker's process"},
     {"stderr", write_stderr, "stderr(text) -> null; writes it to stderr"},
     {"fail", fail, "fail(code, text): fails with them"},
-    {"die", die,
-     "die(kind): segv bus fpe ill thread stack abort double-free exit _exit kill term oom fork "
-     "hang "
-     "spin stop close-fds flood"},
+    {"die", die, deaths_help},
     {NULL, NULL, NULL},
 };
 
@@ -510,10 +302,10 @@ static const char *option(char **argv, int *i, const char *name)
 }
 
 /* Reads one option. @return whether it was one and made sense */
-static bool take_option(char **argv, int *i, const struct kind **at_start)
+static bool take_option(char **argv, int *i, const struct death **at_start)
 {
     const char *text = argv[*i];
-    const struct kind **kind = at_start;
+    const struct death **kind = at_start;
     const char *value = option(argv, i, "--die-at-start");
 
     if (value == NULL) {
@@ -532,7 +324,7 @@ static bool take_option(char **argv, int *i, const struct kind **at_start)
 
 static int init(int argc, char **argv, void **context)
 {
-    const struct kind *at_start = NULL;
+    const struct death *at_start = NULL;
 
     (void)context;
     for (int i = 1; i < argc; i++) {
@@ -546,7 +338,7 @@ static int init(int argc, char **argv, void **context)
 
 static void idle(void *context)
 {
-    const struct kind *kind = die_idle;
+    const struct death *kind = die_idle;
 
     (void)context;
     die_idle = NULL;
@@ -562,17 +354,4 @@ int main(int argc, char **argv)
     worker.init = init;
     worker.idle = idle;
     return bh_worker_main(argc, argv, &worker);
-}
-
-/* ---- sanitizers ------------------------------------------------------------------------------ */
-
-/* What they find ends in abort(), as it would without them; the rest is none of their business. */
-#define SANITIZER_OPTIONS                                                                          \
-    "abort_on_error=1:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:"              \
-    "handle_abort=0:detect_leaks=0:allocator_may_return_null=1"
-
-BH_EXPORT const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return SANITIZER_OPTIONS;
 }

@@ -228,14 +228,16 @@ static bool may_go_round(const struct bhi_ticket *ticket)
            !ticket->claim && bhp_now() < ticket->deadline;
 }
 
-/* Never sent, or provably never started; a proof that comes again and again is none. */
-static bool came_back_unserved(struct bhi_ticket *ticket)
+/* Never sent, or provably never started. A proof that comes again and again is none, nor is that of a
+ * worker that broke the protocol. */
+static bool came_back_unserved(struct bhi_ticket *ticket, enum bhp_lane_end end)
 {
     const struct bhi_life *life = ticket->life;
 
     if (ticket->unsent)
         return true;
-    return bhi_delivery_of(&life->box, ticket->serial, life->begun) == BH_DELIVERY_NEVER_STARTED &&
+    return end != BHP_LANE_BROKEN &&
+           bhi_delivery_of(&life->box, ticket->serial, life->begun) == BH_DELIVERY_NEVER_STARTED &&
            ++ticket->returns < RETURNS_MOST;
 }
 
@@ -252,7 +254,7 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     else
         bhp_worker_kill(life->worker); /* it has ended; or its lane has: nothing to blame on it */
     await_end(life);
-    if (came_back_unserved(ticket)) {
+    if (came_back_unserved(ticket, end)) {
         let_go(ticket);
         pool->requeued++;
         ticket->unsent = false;

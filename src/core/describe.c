@@ -56,6 +56,12 @@ static const char *way_out(const struct bh_death *death)
     return death->phase == BH_PHASE_START_UP ? "" : " without exit()";
 }
 
+/* -1 says that it did not; but a process may also exit with it, where codes have 32 bits. */
+static bool ended_by_exit(const struct bh_death *death)
+{
+    return death->exit_code != -1 || death->cause == BH_CAUSE_EXIT;
+}
+
 static void add_evidence(struct line *line, const struct bh_death *death)
 {
     if (death->stack_overflow)
@@ -68,7 +74,7 @@ static void add_evidence(struct line *line, const struct bh_death *death)
         add(line, " at address 0x%llx", (unsigned long long)death->address);
     if (death->has_fault && death->thread_id != (uint64_t)death->pid)
         add(line, " in thread %llu", (unsigned long long)death->thread_id);
-    if (death->exit_code >= 0)
+    if (ended_by_exit(death))
         add(line, ", code %d%s", death->exit_code, way_out(death));
     if (death->sender_pid)
         add(line, ", sent by process %lld", (long long)death->sender_pid);
@@ -199,7 +205,7 @@ static int put_end(int before, bh_value *map, const struct bh_death *death)
     }
     if (death->exception)
         result = put_hex(result, map, "exception", death->exception);
-    if (death->exit_code >= 0) {
+    if (ended_by_exit(death)) {
         result = put(result, map, "exit_code", bh_value_int64(death->exit_code));
         result = put(result, map, "exiting", bh_value_bool(death->exiting));
     }

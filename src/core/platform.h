@@ -135,7 +135,7 @@ struct bhp_box {
 enum bhp_end_kind {
     BHP_END_UNKNOWN,    /* the system could not say (launcher lost) */
     BHP_END_EXIT,       /* `code` is the exit code */
-    BHP_END_SIGNAL,     /* `code` is the signal (Linux) */
+    BHP_END_SIGNAL,     /* `code` is the signal (Windows: only SIGABRT, from abort()) */
     BHP_END_EXCEPTION,  /* `code` is an exception code (Windows) */
     BHP_END_NOT_STARTED /* `os_error` and `detail`: no process came to be */
 };

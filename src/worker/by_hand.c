@@ -16,12 +16,16 @@
 
 const char *bhi_program_name(int argc, char **argv)
 {
-    const char *slash;
+    const char *name;
 
     if (argc < 1 || argv[0] == NULL || argv[0][0] == '\0')
         return "worker";
-    slash = strrchr(argv[0], '/');
-    return slash == NULL ? argv[0] : slash + 1;
+    name = argv[0];
+    for (const char *at = name; *at != '\0'; at++) {
+        if (*at == '/' || *at == '\\') /* one of them, depending on the system */
+            name = at + 1;
+    }
+    return name;
 }
 
 static void say_how_to_start(FILE *out, const char *name, const char *path)

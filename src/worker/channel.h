@@ -34,9 +34,13 @@ struct bhi_channel_owner {
     uint32_t idle_exit_ms; /**< leave after this long without a request; 0: never */
     /** Serves one request; has answered when it returns. */
     void (*request)(void *context, const struct bhi_request *request);
-    /** Runs when the answer is on its way, before the next wait. */
+    /** Runs when the answer is on its way, before the next wait; or NULL. */
     void (*idle)(void *context);
 };
+
+/** Makes the process fit to be a worker, also one that a person started: no dialogs, and output that
+ * leads somewhere before a crash can lose it. Cannot fail; before anything else happens. */
+void bhi_channel_prepare(void);
 
 /**
  * Attaches to the dispatcher: checks what was inherited, installs the fault handlers (with an

@@ -60,8 +60,7 @@ static void serve_idle(void *context)
 {
     struct life *life = context;
 
-    if (life->worker.idle != NULL)
-        life->worker.idle(life->context);
+    life->worker.idle(life->context);
 }
 
 static int announce(const struct life *life, struct bh_problem *problem)
@@ -95,7 +94,7 @@ static void serve(struct life *life)
         .method_count = life->method_count,
         .idle_exit_ms = life->worker.idle_exit_ms,
         .request = serve_request,
-        .idle = serve_idle,
+        .idle = life->worker.idle == NULL ? NULL : serve_idle,
     };
 
     bhi_channel_serve(&owner);
@@ -122,6 +121,7 @@ int bh_worker_main(int argc, char **argv, const struct bh_worker *worker)
     struct bh_problem problem;
     char *ticket;
 
+    bhi_channel_prepare();
     if (adopt(&life.worker, worker, &problem) != BH_OK ||
         bhi_table_check(life.worker.methods, &life.method_count, &problem) != BH_OK)
         return give_up(&life, &problem);
@@ -132,7 +132,6 @@ int bh_worker_main(int argc, char **argv, const struct bh_worker *worker)
 
     if (open_channel(ticket, &problem) != BH_OK)
         return give_up(&life, &problem);
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what a crash leaves in a buffer is lost */
     begin(&life, argc, argv);
     if (announce(&life, &problem) != BH_OK)
         return give_up(&life, &problem);

@@ -224,6 +224,11 @@ static int attach(struct bhl_worker_end *end, uint64_t cookie, struct bh_problem
     return BH_OK;
 }
 
+void bhi_channel_prepare(void)
+{
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what a crash leaves in a buffer is lost */
+}
+
 int bhi_channel_open(uint64_t cookie, int64_t dispatcher_pid, struct bh_problem *problem)
 {
     struct bhl_worker_end end = {.parent = getppid()};

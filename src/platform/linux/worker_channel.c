@@ -210,7 +210,8 @@ static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
     commit(serial);
     bh_value_deinit(&arguments);
     bhl_worker_segment_drop();
-    owner->idle(owner->context);
+    if (owner->idle != NULL)
+        owner->idle(owner->context);
 }
 
 /* Waits for the bell to change, until `until` at most. */

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request to one worker, on the caller's own thread: one Invoke.
+ *
+ * Model: the arguments become VARIANTs, the serial is left where the worker finds it, Invoke blocks
+ * until the worker has answered or is gone. The DISPID of a method is asked for once with
+ * GetIDsOfNames; it must be the one that the announced table implies.
+ *
+ * Invariants: only S_OK and DISP_E_EXCEPTION come from a handler. A call that failed in transport
+ * ends its worker: the process may have outlived its fault, since COM's stub catches exceptions
+ * that nobody else does, and a faulted worker never serves again. A call after the worker's end is
+ * not made; one that is blocked ends with the process. Callers in an apartment of their own lend
+ * their request to the worker's deputy, because a call from a single-threaded apartment would run
+ * the host's message loop from inside bh_pool_call().
+ */
+#include "lane.h"
+
+#include "core/alloc.h"
+#include "core/problem.h"
+#include "deputy.h"
+#include "text16.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* The longest text of a failure. */
+#define TEXT_MOST 4096
+/* The way to a dying worker is gone a little before the worker is. */
+#define DYING_MS 500
+/* Between tries when the worker serves another client. */
+#define BUSY_PAUSE (2 * BHW_MS)
+
+/** See lane.h. */
+enum bhp_lane_end bhw_lane_say(struct bhp_reply *reply, enum bhp_lane_end end, const char *format,
+                               ...)
+{
+    struct bh_problem text;
+    va_list arguments;
+
+    va_start(arguments, format);
+    bhi_problem_setv(&text, BH_E_SYNTAX, 0, format, arguments);
+    va_end(arguments);
+    size_t size = strlen(text.text) + 1;
+    reply->text = bhi_alloc(size); /* without memory the end must speak for itself */
+    if (reply->text != NULL)
+        memcpy(reply->text, text.text, size);
+    return end;
+}
+
+/* ---- what COM says when it is not the handler ---- */
+
+/* The way to the worker is gone. One that is dying shall say itself what of; a fault that COM's stub
+ * has swallowed leaves the process alive for certain. */
+static enum bhp_lane_end lose(bhp_worker *worker, HRESULT result)
+{
+    HANDLE process = atomic_load(&worker->process);
+    char text[120];
+
+    if (result == RPC_E_SERVERFAULT || WaitForSingleObject(process, DYING_MS) != WAIT_OBJECT_0)
+        bhw_worker_blame(worker, "its call failed with %s, and the process lived on",
+                         bhw_result_text(result, text, sizeof(text)));
+    return BHP_LANE_LOST;
+}
+
+/* Whether a handler may have seen the request. */
+static bool was_started(const bhp_worker *worker, uint64_t serial)
+{
+    return atomic_load_explicit(&worker->box->started, memory_order_acquire) == serial;
+}
+
+static enum bhp_lane_end refused(bhp_worker *worker, const struct bhp_call *call, HRESULT result,
+                                 struct bhp_reply *reply)
+{
+    char text[120];
+
+    if (bhw_lane_is_transport(result))
+        return lose(worker, result);
+    if (result == DISP_E_MEMBERNOTFOUND || result == DISP_E_UNKNOWNNAME)
+        return BHP_LANE_NO_METHOD;
+    if (result == E_OUTOFMEMORY && !was_started(worker, call->serial))
+        return BHP_LANE_MEMORY;
+    return bhw_lane_say(reply, BHP_LANE_BROKEN, "its object answered %s",
+                        bhw_result_text(result, text, sizeof(text)));
+}
+
+/* ---- the answer ---- */
+
+/* A new text, cut to fit; NULL without memory. */
+static char *text_of(const BSTR description)
+{
+    UINT units = description != NULL ? SysStringLen(description) : 0;
+    size_t size = 3 * (size_t)units + 1 < TEXT_MOST ? 3 * (size_t)units + 1 : TEXT_MOST;
+    char *text = bhi_alloc(size);
+
+    if (text != NULL)
+        bhw_narrow(text, size, units > 0 ? description : L"", units);
+    return text;
+}
+
+/* Some languages give a small number instead of an HRESULT. */
+static enum bhp_lane_end read_failure(const EXCEPINFO *info, struct bhp_reply *reply)
+{
+    reply->code = info->scode != 0 ? info->scode : info->wCode;
+    reply->text = text_of(info->bstrDescription);
+    return reply->text != NULL
+               ? BHP_LANE_FAILED
+               : bhw_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for the text of a failure");
+}
+
+static void clear_failure(EXCEPINFO *info)
+{
+    SysFreeString(info->bstrSource);
+    SysFreeString(info->bstrDescription);
+    SysFreeString(info->bstrHelpFile);
+    *info = (EXCEPINFO){0};
+}
+
+static enum bhp_lane_end read_value(const bhp_worker *worker, const VARIANT *result,
+                                    struct bhw_blob_run *run, struct bhp_reply *reply)
+{
+    struct bh_value_limits limits = {.bytes = worker->nursery->max_reply_bytes};
+    struct bh_problem problem;
+
+    int rc = bhw_value_from_variant(&reply->value, result, &limits, &run->blobs, &problem);
+    if (rc == BH_OK)
+        return BHP_LANE_REPLIED;
+    if (rc == BH_E_MEMORY)
+        return bhw_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for its reply");
+    return bhw_lane_say(reply, BHP_LANE_BROKEN, "its reply: %s", problem.text);
+}
+
+/* ---- the call ---- */
+
+/* Asks once for each method of each worker. REPLIED: it is known. */
+static enum bhp_lane_end look_up(bhp_worker *worker, const struct bhp_call *call, int64_t position,
+                                 struct bhp_reply *reply)
+{
+    DISPID id = DISPID_UNKNOWN;
+
+    if (worker->dispids[position] != 0)
+        return BHP_LANE_REPLIED;
+    WCHAR *name = (WCHAR *)bhw_text16_new(call->method);
+    if (name == NULL)
+        return BHP_LANE_MEMORY;
+    HRESULT result = IDispatch_GetIDsOfNames(worker->object, &IID_NULL, &name, 1,
+                                             LOCALE_USER_DEFAULT, &id);
+    bhi_free(name);
+    if (FAILED(result))
+        return refused(worker, call, result, reply);
+    if (id != position + 1)
+        return bhw_lane_say(reply, BHP_LANE_BROKEN,
+                            "it calls its method number %" PRIi64 " by the DISPID %ld",
+                            position + 1, (long)id);
+    worker->dispids[position] = id;
+    return BHP_LANE_REPLIED;
+}
+
+static HRESULT invoke_once(bhp_worker *worker, uint64_t serial, DISPID id, DISPPARAMS *parameters,
+                           VARIANT *value, EXCEPINFO *info)
+{
+    struct bhw_call_section *words = worker->call;
+
+    /* Both pair with the worker's acquire loads. */
+    atomic_store_explicit(&words->serial, serial, memory_order_release);
+    HRESULT result = IDispatch_Invoke(worker->object, id, &IID_NULL, BHW_LCID, DISPATCH_METHOD,
+                                      parameters, value, info, NULL);
+    atomic_store_explicit(&words->received, serial, memory_order_release);
+    return result;
+}
+
+/* Another client is served first. */
+static bool is_busy(HRESULT result, const EXCEPINFO *info)
+{
+    return result == DISP_E_EXCEPTION && info->wCode == BHW_WCODE_BUSY;
+}
+
+static enum bhp_lane_end invoke(bhp_worker *worker, const struct bhp_call *call, DISPID id,
+                                DISPPARAMS *parameters, struct bhw_blob_run *run,
+                                struct bhp_reply *reply)
+{
+    enum bhp_lane_end end;
+    EXCEPINFO info = {0};
+    VARIANT value;
+    HRESULT result;
+
+    VariantInit(&value);
+    for (;;) {
+        result = invoke_once(worker, call->serial, id, parameters, &value, &info);
+        if (!is_busy(result, &info))
+            break;
+        clear_failure(&info);
+        if (atomic_load(call->stop) != 0)
+            break;
+        bhp_word_wait(call->stop, 0, bhp_now() + BUSY_PAUSE);
+    }
+    if (result == S_OK)
+        end = read_value(worker, &value, run, reply);
+    else if (result == DISP_E_EXCEPTION)
+        end = read_failure(&info, reply);
+    else
+        end = refused(worker, call, result, reply);
+    VariantClear(&value);
+    clear_failure(&info);
+    return end;
+}
+
+/* The arguments cannot go; the code says why. */
+static enum bhp_lane_end unsent(int code, const struct bh_problem *problem, struct bhp_reply *reply)
+{
+    switch (code) {
+    case BH_E_MEMORY:
+        return BHP_LANE_MEMORY;
+    case BH_E_SYSTEM: /* a blob could not be given to a worker that has ended */
+        return BHP_LANE_LOST;
+    case BH_E_TOO_LARGE:
+        return bhw_lane_say(reply, BHP_LANE_TOO_LARGE, "%s", problem->text);
+    default:
+        return bhw_lane_say(reply, BHP_LANE_INVALID, "%s", problem->text);
+    }
+}
+
+static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, DISPID id,
+                              struct bhp_reply *reply)
+{
+    struct bh_value_limits limits = {.bytes = worker->nursery->max_request_bytes};
+    struct bh_problem problem;
+    struct bhw_blob_run run;
+    DISPPARAMS parameters = {.cArgs = (UINT)call->argument_count};
+    enum bhp_lane_end end;
+
+    bhw_blobs_begin(&run, worker);
+    int rc = call->argument_count > UINT16_MAX
+                 ? bhi_problem_set(&problem, BH_E_TOO_LARGE, 0, "more than 65535 arguments")
+                 : bhw_arguments_from_values(&parameters.rgvarg, call->arguments,
+                                             call->argument_count, &limits, &run.blobs, &problem);
+    if (rc == BH_OK)
+        end = invoke(worker, call, id, &parameters, &run, reply);
+    else
+        end = unsent(rc, &problem, reply);
+    bhw_blobs_end(&run, rc == BH_OK);
+    if (rc == BH_OK)
+        bhw_arguments_free(parameters.rgvarg, call->argument_count);
+    return end;
+}
+
+/** See lane.h. */
+enum bhp_lane_end bhw_lane_call(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply)
+{
+    int64_t position = bhw_methods_find(&worker->methods, call->method);
+
+    if (position < 0)
+        return BHP_LANE_NO_METHOD;
+    if (atomic_load(&worker->ended)) /* pairs with finish_if_over() */
+        return BHP_LANE_LOST;
+    enum bhp_lane_end end = look_up(worker, call, position, reply);
+    if (end == BHP_LANE_REPLIED)
+        end = send(worker, call, worker->dispids[position], reply);
+    return end;
+}
+
+/* Whether the calling thread is in another apartment than the proxies. One that never initialised
+ * COM is in none, and takes part in the multithreaded one. */
+static bool is_elsewhere(void)
+{
+    APTTYPEQUALIFIER qualifier;
+    APTTYPE type;
+
+    return SUCCEEDED(CoGetApartmentType(&type, &qualifier)) && type != APTTYPE_MTA;
+}
+
+/** See platform.h. */
+enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply)
+{
+    return is_elsewhere() ? bhw_deputy_call(worker, call, reply)
+                          : bhw_lane_call(worker, call, reply);
+}

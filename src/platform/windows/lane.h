@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file lane.h
+ * What the files of the lane share: one request to one worker, on a thread of the multithreaded
+ * apartment.
+ */
+#ifndef BHW_LANE_H
+#define BHW_LANE_H
+
+#include "nursery.h"
+#include "variant.h"
+
+/** Ends a call with a text. @return end */
+enum bhp_lane_end bhw_lane_say(struct bhp_reply *reply, enum bhp_lane_end end, const char *format,
+                               ...) BH_PRINTF(3, 4);
+
+/** The call itself; the calling thread is in the multithreaded apartment. */
+enum bhp_lane_end bhw_lane_call(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply);
+
+/* ---- lane_end.c: what an HRESULT means ---- */
+
+/** Whether it is one of those by which COM says that the server is gone, bare or wrapped. */
+bool bhw_lane_is_transport(HRESULT result);
+
+/* ---- blobs.c ---- */
+
+/** What one call put and may have to take back. */
+struct bhw_blob_run {
+    bhp_worker *worker;
+    uint64_t *put; /* handles in the worker, `count` of them: owned */
+    size_t count;
+    size_t room;
+    struct bhw_blobs blobs; /* to be handed to the translation */
+};
+
+void bhw_blobs_begin(struct bhw_blob_run *run, bhp_worker *worker);
+/** @param sent whether the worker has the arguments: then what was put is the worker's to close */
+void bhw_blobs_end(struct bhw_blob_run *run, bool sent);
+
+#endif

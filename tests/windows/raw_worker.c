@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker made by hand from protocol.h, which breaks it as its first argument says. Nothing of the
+ * library's own worker side is in it.
+ *
+ * "--script=NAME" or "--script=NAME:HEX". It has one method, "call".
+ */
+#include "platform/windows/protocol.h"
+
+#include <windows.h>
+#include <objbase.h>
+#include <oleauto.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct bhw_call_section *call_section;
+static struct bhw_box_section *box;
+static HANDLE bell, dispatcher;
+static char script[64];
+static unsigned long number;
+
+static bool is_script(const char *name)
+{
+    return strcmp(script, name) == 0;
+}
+
+/* ---- VARIANTs -------------------------------------------------------------------------------- */
+
+static VARIANT text(const WCHAR *content)
+{
+    VARIANT made = {.vt = VT_BSTR, .bstrVal = SysAllocString(content)};
+
+    return made;
+}
+
+static VARIANT array_of(const VARIANT *items, ULONG count)
+{
+    VARIANT made = {.vt = VT_ARRAY | VT_VARIANT, .parray = SafeArrayCreateVector(VT_VARIANT, 0, count)};
+
+    for (LONG i = 0; i < (LONG)count; i++)
+        SafeArrayPutElement(made.parray, &i, (void *)(uintptr_t)&items[i]);
+    return made;
+}
+
+static VARIANT map_of(const WCHAR *key, VARIANT value)
+{
+    SAFEARRAYBOUND bounds[2] = {{1, 0}, {2, 0}};
+    VARIANT made = {.vt = VT_ARRAY | VT_VARIANT, .parray = SafeArrayCreate(VT_VARIANT, 2, bounds)};
+    VARIANT key_text = text(key);
+    LONG at[2] = {0, 0};
+
+    SafeArrayPutElement(made.parray, at, &key_text);
+    at[1] = 1;
+    SafeArrayPutElement(made.parray, at, &value);
+    return made;
+}
+
+static VARIANT reference(ULONG type, ULONGLONG bytes, ULONGLONG name)
+{
+    SAFEARRAYBOUND bounds[3] = {{1, 0}, {1, 0}, {3, 0}};
+    VARIANT made = {.vt = VT_ARRAY | VT_VARIANT, .parray = SafeArrayCreate(VT_VARIANT, 3, bounds)};
+    VARIANT parts[3] = {{.vt = VT_UI1, .bVal = (BYTE)type},
+                        {.vt = VT_UI8, .ullVal = bytes},
+                        {.vt = VT_UI8, .ullVal = name}};
+    LONG at[3] = {0, 0, 0};
+
+    for (at[2] = 0; at[2] < 3; at[2]++)
+        SafeArrayPutElement(made.parray, at, &parts[at[2]]);
+    return made;
+}
+
+/* ---- what it answers ------------------------------------------------------------------------- */
+
+static HRESULT answer_methods(const DISPPARAMS *parameters, VARIANT *result)
+{
+    VARIANT entry = map_of(L"name", text(L"call"));
+
+    if (is_script("methods-hang"))
+        Sleep(INFINITE);
+    if (is_script("methods-crash"))
+        TerminateProcess(GetCurrentProcess(), 0xC0000374);
+    if (is_script("methods-fail"))
+        return (HRESULT)number;
+    if (!is_script("no-proof"))
+        atomic_store(&box->greeted, parameters->rgvarg[0].ullVal);
+    if (is_script("methods-number")) {
+        result->vt = VT_I8;
+    } else if (is_script("methods-nameless")) {
+        entry = map_of(L"nome", text(L"call"));
+        *result = array_of(&entry, 1);
+    } else if (is_script("methods-twice")) {
+        VARIANT two[] = {entry, entry};
+        *result = array_of(two, 2);
+    } else {
+        *result = array_of(&entry, 1);
+    }
+    return S_OK;
+}
+
+/* A handle that is no plain memory. */
+static HANDLE odd_handle(void)
+{
+    WCHAR path[MAX_PATH];
+
+    if (is_script("blob-event"))
+        return CreateEventW(NULL, FALSE, FALSE, NULL);
+    if (is_script("blob-reserved"))
+        return CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE | SEC_RESERVE, 0,
+                                  1 << 20, NULL);
+    if (is_script("blob-small"))
+        return CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 4096, NULL);
+    if (is_script("blob-file")) {
+        GetModuleFileNameW(NULL, path, MAX_PATH);
+        HANDLE file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
+        return CreateFileMappingW(file, NULL, PAGE_READONLY, 0, 0, NULL);
+    }
+    if (is_script("blob-self"))
+        return GetCurrentProcess();
+    return (HANDLE)(uintptr_t)0x7ff0;
+}
+
+static HRESULT answer_call(VARIANT *result)
+{
+    uint64_t serial = atomic_load(&call_section->serial);
+
+    if (is_script("unstarted"))
+        return (HRESULT)number;
+    atomic_store(&box->started, serial);
+    if (is_script("fail"))
+        return (HRESULT)number;
+    if (is_script("reply-dispatch")) {
+        result->vt = VT_CY;
+        result->cyVal.int64 = 11000; /* 1.10: no value is exactly that */
+    } else if (strncmp(script, "blob-", 5) == 0) {
+        *result = reference(7 /* bytes */, 1 << 20, (ULONGLONG)(uintptr_t)odd_handle());
+    } else {
+        result->vt = VT_I8;
+        result->llVal = 42;
+    }
+    atomic_store(&box->committed, serial);
+    return S_OK;
+}
+
+/* ---- the object ------------------------------------------------------------------------------ */
+
+static HRESULT STDMETHODCALLTYPE query_interface(IDispatch *self, REFIID iid, void **out)
+{
+    bool known = IsEqualIID(iid, &IID_IUnknown) || IsEqualIID(iid, &IID_IDispatch);
+
+    *out = known ? self : NULL;
+    return known ? S_OK : E_NOINTERFACE;
+}
+
+static ULONG STDMETHODCALLTYPE count_reference(IDispatch *self)
+{
+    (void)self;
+    return 2;
+}
+
+static HRESULT STDMETHODCALLTYPE get_count(IDispatch *self, UINT *count)
+{
+    (void)self;
+    *count = 0;
+    return S_OK;
+}
+
+static HRESULT STDMETHODCALLTYPE get_info(IDispatch *self, UINT i, LCID locale, ITypeInfo **out)
+{
+    (void)self, (void)i, (void)locale;
+    *out = NULL;
+    return E_NOTIMPL;
+}
+
+static HRESULT STDMETHODCALLTYPE get_ids(IDispatch *self, REFIID reserved, LPOLESTR *names,
+                                         UINT count, LCID locale, DISPID *ids)
+{
+    (void)self, (void)reserved, (void)names, (void)count, (void)locale;
+    ids[0] = is_script("ids-other") ? 2 : 1;
+    return is_script("ids-fail") ? (HRESULT)number : S_OK;
+}
+
+static HRESULT STDMETHODCALLTYPE invoke(IDispatch *self, DISPID id, REFIID reserved, LCID locale,
+                                        WORD flags, DISPPARAMS *parameters, VARIANT *result,
+                                        EXCEPINFO *exception, UINT *bad)
+{
+    (void)self, (void)reserved, (void)locale, (void)flags, (void)exception, (void)bad;
+    return id == BHW_DISPID_METHODS ? answer_methods(parameters, result) : answer_call(result);
+}
+
+static IDispatchVtbl table = {query_interface, count_reference, count_reference, get_count,
+                              get_info,        get_ids,         invoke};
+static IDispatch object = {&table};
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static void enter(const WCHAR *item)
+{
+    IRunningObjectTable *running;
+    IMoniker *moniker;
+    DWORD entry;
+
+    if (FAILED(CreateItemMoniker(L"!", item, &moniker)) ||
+        FAILED(GetRunningObjectTable(0, &running)) ||
+        FAILED(IRunningObjectTable_Register(running, ROTFLAGS_REGISTRATIONKEEPSALIVE,
+                                            (IUnknown *)&object, moniker, &entry)))
+        exit(91);
+}
+
+static void pump(void)
+{
+    MSG message;
+
+    while (GetMessageW(&message, NULL, 0, 0) > 0)
+        DispatchMessageW(&message);
+}
+
+/* Another process, which is there first. */
+static int squat(const char *item, const char *event)
+{
+    WCHAR wide[BHW_NAME_CHARS] = {0};
+    HANDLE there = (HANDLE)(uintptr_t)strtoull(event, NULL, 16);
+    static struct bhw_box_section nobodys;
+
+    box = &nobodys;
+    for (size_t i = 0; item[i] != '\0' && i + 1 < BHW_NAME_CHARS; i++)
+        wide[i] = (unsigned char)item[i];
+    CoInitializeEx(NULL, COINIT_APARTMENTTHREADED);
+    enter(wide);
+    SetEvent(there);
+    pump();
+    return 0;
+}
+
+static void let_squat(const char *self)
+{
+    SECURITY_ATTRIBUTES inheritable = {.nLength = sizeof(inheritable), .bInheritHandle = TRUE};
+    HANDLE there = CreateEventW(&inheritable, TRUE, FALSE, NULL);
+    STARTUPINFOA startup = {.cb = sizeof(startup)};
+    PROCESS_INFORMATION made;
+    char command[1024];
+
+    snprintf(command, sizeof(command), "\"%s\" --squat %ls %llx", self,
+             (const WCHAR *)call_section->item, (unsigned long long)(uintptr_t)there);
+    if (!CreateProcessA(NULL, command, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &made) ||
+        WaitForSingleObject(there, 20000) != WAIT_OBJECT_0)
+        exit(92);
+}
+
+static void attach(void)
+{
+    unsigned long long handles[4];
+    const char *channel = getenv(BHW_ENVIRONMENT);
+
+    if (channel == NULL || sscanf(channel, "%llx,%llx,%llx,%llx", &handles[0], &handles[1],
+                                  &handles[2], &handles[3]) != 4)
+        exit(93);
+    call_section = MapViewOfFile((HANDLE)(uintptr_t)handles[0], FILE_MAP_READ, 0, 0, 0);
+    box = MapViewOfFile((HANDLE)(uintptr_t)handles[1], FILE_MAP_WRITE, 0, 0, 0);
+    bell = (HANDLE)(uintptr_t)handles[2];
+    dispatcher = (HANDLE)(uintptr_t)handles[3];
+    if (call_section == NULL || box == NULL || call_section->magic != BHW_MAGIC)
+        exit(94);
+}
+
+static void serve(void)
+{
+    HANDLE handles[] = {dispatcher, bell};
+    MSG message;
+
+    for (;;) {
+        DWORD what = MsgWaitForMultipleObjects(2, handles, FALSE, INFINITE, QS_ALLINPUT);
+        if (what == WAIT_OBJECT_0)
+            exit(0);
+        if (atomic_load(&call_section->quit)) {
+            atomic_store(&box->quitting, 1);
+            exit(0);
+        }
+        while (PeekMessageW(&message, NULL, 0, 0, PM_REMOVE))
+            DispatchMessageW(&message);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    SetErrorMode(SEM_NOGPFAULTERRORBOX | SEM_FAILCRITICALERRORS);
+    if (argc == 4 && strcmp(argv[1], "--squat") == 0)
+        return squat(argv[2], argv[3]);
+    if (argc < 3 || sscanf(argv[1], "--script=%63[^:]:%lx", script, &number) < 1)
+        return 95;
+    attach();
+    CoInitializeEx(NULL, COINIT_APARTMENTTHREADED);
+    if (is_script("squat"))
+        let_squat(argv[0]);
+    if (!is_script("no-object"))
+        enter((const WCHAR *)call_section->item);
+    if (is_script("exit-zero"))
+        return 0;
+    SetEvent(OpenEventW(EVENT_MODIFY_STATE, FALSE, (const WCHAR *)call_section->ready_event));
+    if (is_script("exit-ready"))
+        return 6;
+    serve();
+}
