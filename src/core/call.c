@@ -228,8 +228,8 @@ static bool may_go_round(const struct bhi_ticket *ticket)
            !ticket->claim && bhp_now() < ticket->deadline;
 }
 
-/* Never sent, or provably never started. A proof that comes again and again is none, nor is that of a
- * worker that broke the protocol. */
+/* Never sent, or provably never started. A proof that comes again and again is none, nor is that of
+ * a worker that broke the protocol. */
 static bool came_back_unserved(struct bhi_ticket *ticket, enum bhp_lane_end end)
 {
     const struct bhi_life *life = ticket->life;

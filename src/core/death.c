@@ -62,9 +62,6 @@ static enum bh_cause cause_of_signal(const struct bhp_obituary *obituary)
         return BH_CAUSE_UNKNOWN;
     if (obituary->by_kill && obituary->cgroup_oom)
         return BH_CAUSE_MEMORY_LIMIT;
-    /* the system itself says so, and no handler could have: fail fast, heap corruption */
-    if (obituary->end == BHP_END_EXCEPTION)
-        return BH_CAUSE_FAULT;
     return BH_CAUSE_KILLED;
 }
 

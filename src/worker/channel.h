@@ -38,8 +38,8 @@ struct bhi_channel_owner {
     void (*idle)(void *context);
 };
 
-/** Makes the process fit to be a worker, also one that a person started: no dialogs, and output that
- * leads somewhere before a crash can lose it. Cannot fail; before anything else happens. */
+/** Makes the process fit to be a worker, also one that a person started: no dialogs, and output
+ * that leads somewhere before a crash can lose it. Cannot fail; before anything else happens. */
 void bhi_channel_prepare(void);
 
 /**

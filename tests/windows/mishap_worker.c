@@ -116,7 +116,9 @@ static void on_fail(bh_call *call, const bh_value *arguments, size_t count, void
     (void)context;
     if (count > 0)
         bh_value_get_int64(&arguments[0], &code);
-    bh_call_fail(call, (int32_t)code, "failed on purpose, t\xc3\xbc" "chtig");
+    bh_call_fail(call, (int32_t)code,
+                 "failed on purpose, t\xc3\xbc"
+                 "chtig");
 }
 
 /* Sleeps until it is cancelled. */
@@ -150,7 +152,8 @@ static void on_flood(bh_call *call, const bh_value *arguments, size_t count, voi
     if (count > 0)
         bh_value_get_int64(&arguments[0], &lines);
     for (int64_t i = 0; i < lines; i++) {
-        int length = snprintf(line, sizeof(line), "line %lld of the flood %040d\n", (long long)i, 0);
+        int length =
+            snprintf(line, sizeof(line), "line %lld of the flood %040d\n", (long long)i, 0);
         WriteFile(out, line, (DWORD)length, &done, NULL);
     }
 }

@@ -92,10 +92,19 @@ TEST(an_unknown_method_is_refused)
 /* A failure with a number that COM itself uses is a failure, and the worker lives. */
 TEST(a_handler_may_fail_with_any_number)
 {
-    static const int64_t codes[] = {0,          1,          -1,         (int32_t)0x80010105,
-                                    1726,       1722,       0,          (int32_t)0x800706BE,
-                                    0x7fffffff, (int32_t)0x80010108, (int32_t)0x800703E6,
-                                    (int32_t)0x80020009, (int32_t)0x80020003};
+    static const int64_t codes[] = {0,
+                                    1,
+                                    -1,
+                                    (int32_t)0x80010105,
+                                    1726,
+                                    1722,
+                                    0,
+                                    (int32_t)0x800706BE,
+                                    0x7fffffff,
+                                    (int32_t)0x80010108,
+                                    (int32_t)0x800703E6,
+                                    (int32_t)0x80020009,
+                                    (int32_t)0x80020003};
     struct bh_pool_options options = rig_options(1);
     bh_pool *pool = rig_open_ready(&options);
     struct bh_snapshot snapshot;
@@ -106,7 +115,8 @@ TEST(a_handler_may_fail_with_any_number)
         bh_pool_invoke(pool, "fail", &code, 1, &result);
         rig_expect(&result, BH_OUTCOME_FAILED);
         CHECK_INT(result.code, codes[i]);
-        CHECK_STR(result.text, "failed on purpose, t\xc3\xbc" "chtig");
+        CHECK_STR(result.text, "failed on purpose, t\xc3\xbc"
+                               "chtig");
         bh_result_deinit(&result);
     }
     rig_check_echo(pool);

@@ -38,9 +38,12 @@ static int64_t fact(bh_pool *pool, const char *name)
 
 TEST(the_environment_is_the_dispatchers_with_changes)
 {
-    static const char *const changes[] = {"BH_PROBE_SET=new",      "bh_probe_removed",
-                                          "BH_PROBE_TWICE=first",  "BH_PROBE_TWICE=second",
-                                          "AAA_first=1",           "zzz_last=t\xc3\xbcr",
+    static const char *const changes[] = {"BH_PROBE_SET=new",
+                                          "bh_probe_removed",
+                                          "BH_PROBE_TWICE=first",
+                                          "BH_PROBE_TWICE=second",
+                                          "AAA_first=1",
+                                          "zzz_last=t\xc3\xbcr",
                                           NULL};
     struct bh_pool_options options = rig_options(1);
 
@@ -73,10 +76,9 @@ TEST(a_cleared_environment_has_only_what_is_named)
 
 TEST(arguments_survive_the_command_line)
 {
-    static const char *const arguments[] = {"--one",      "two words", "",       "a\"b",
-                                            "c\\",        "d\\\\ e\\", "f\\\"g", "h\\\\\"",
-                                            "\ti\n",      "j'k",       "%PATH%", "^&|<>",
-                                            NULL};
+    static const char *const arguments[] = {"--one",     "two words", "",        "a\"b",  "c\\",
+                                            "d\\\\ e\\", "f\\\"g",    "h\\\\\"", "\ti\n", "j'k",
+                                            "%PATH%",    "^&|<>",     NULL};
     struct bh_pool_options options = rig_options(1);
     struct bh_result result;
 

@@ -150,8 +150,8 @@ TEST(a_name_that_the_object_does_not_know_is_no_method)
 TEST_TIMEOUT(every_transport_error_ends_the_worker, 90)
 {
     static const unsigned long numbers[] = {
-        0x80010105, 0x80010108, 0x80010007, 0x80010012, 0x800401FD, 0x800706BA, 0x800706BE,
-        0x800706BF, 1722,       1726,       1727,
+        0x80010105, 0x80010108, 0x80010007, 0x80010012, 0x800401FD, 0x800706BA,
+        0x800706BE, 0x800706BF, 1722,       1726,       1727,
     };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {

@@ -38,7 +38,8 @@ static VARIANT text(const WCHAR *content)
 
 static VARIANT array_of(const VARIANT *items, ULONG count)
 {
-    VARIANT made = {.vt = VT_ARRAY | VT_VARIANT, .parray = SafeArrayCreateVector(VT_VARIANT, 0, count)};
+    VARIANT made = {.vt = VT_ARRAY | VT_VARIANT,
+                    .parray = SafeArrayCreateVector(VT_VARIANT, 0, count)};
 
     for (LONG i = 0; i < (LONG)count; i++)
         SafeArrayPutElement(made.parray, &i, (void *)(uintptr_t)&items[i]);
@@ -114,7 +115,8 @@ static HANDLE odd_handle(void)
         return CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 4096, NULL);
     if (is_script("blob-file")) {
         GetModuleFileNameW(NULL, path, MAX_PATH);
-        HANDLE file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
+        HANDLE file =
+            CreateFileW(path, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
         return CreateFileMappingW(file, NULL, PAGE_READONLY, 0, 0, NULL);
     }
     if (is_script("blob-self"))

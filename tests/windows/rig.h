@@ -68,9 +68,9 @@ static inline const char *rig_describe(const struct bh_result *result)
 
     if (result->has_death)
         bh_death_describe(&result->death, death, sizeof(death));
-    snprintf(text, sizeof(text), "%s, %s, code %d, text \"%s\" %s", bh_outcome_name(result->outcome),
-             bh_delivery_name(result->delivery), result->code, result->text ? result->text : "",
-             death);
+    snprintf(text, sizeof(text), "%s, %s, code %d, text \"%s\" %s",
+             bh_outcome_name(result->outcome), bh_delivery_name(result->delivery), result->code,
+             result->text ? result->text : "", death);
     return text;
 }
 

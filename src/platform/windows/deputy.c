@@ -8,8 +8,8 @@
  * multithreaded apartment, and the caller sleeps on a word. One deputy per worker: a worker has one
  * call at a time.
  *
- * Invariant: `state` says whose the other fields are: the caller's in IDLE and DONE, the deputy's in
- * WORK.
+ * Invariant: `state` says whose the other fields are: the caller's in IDLE and DONE, the deputy's
+ * in WORK.
  */
 #include "deputy.h"
 

@@ -3,10 +3,10 @@
  * A worker's greeting: the moniker in the Running Object Table, the proof of whose it is, the
  * table of methods.
  *
- * Model: runs on the midwife's thread and may block: a call to a hung worker ends when the worker is
- * killed. The worker's entry can be looked up by anybody in the session, and anybody can make one
- * of the same name; so the greeting carries a random number, and only the process that was given
- * the box section can store it there.
+ * Model: runs on the midwife's thread and may block: a call to a hung worker ends when the worker
+ * is killed. The worker's entry can be looked up by anybody in the session, and anybody can make
+ * one of the same name; so the greeting carries a random number, and only the process that was
+ * given the box section can store it there.
  *
  * Invariants: a worker is READY with a proven object and with a table in which every name is a
  * non-empty string and stands once; or it broke the protocol and is killed; or it has ended, and

@@ -50,8 +50,8 @@ enum bhp_lane_end bhw_lane_say(struct bhp_reply *reply, enum bhp_lane_end end, c
 
 /* ---- what COM says when it is not the handler ---- */
 
-/* The way to the worker is gone. One that is dying shall say itself what of; a fault that COM's stub
- * has swallowed leaves the process alive for certain. */
+/* The way to the worker is gone. One that is dying shall say itself what of; a fault that COM's
+ * stub has swallowed leaves the process alive for certain. */
 static enum bhp_lane_end lose(bhp_worker *worker, HRESULT result)
 {
     HANDLE process = atomic_load(&worker->process);
@@ -143,8 +143,8 @@ static enum bhp_lane_end look_up(bhp_worker *worker, const struct bhp_call *call
     WCHAR *name = (WCHAR *)bhw_text16_new(call->method);
     if (name == NULL)
         return BHP_LANE_MEMORY;
-    HRESULT result = IDispatch_GetIDsOfNames(worker->object, &IID_NULL, &name, 1,
-                                             LOCALE_USER_DEFAULT, &id);
+    HRESULT result =
+        IDispatch_GetIDsOfNames(worker->object, &IID_NULL, &name, 1, LOCALE_USER_DEFAULT, &id);
     bhi_free(name);
     if (FAILED(result))
         return refused(worker, call, result, reply);

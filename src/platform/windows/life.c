@@ -3,8 +3,8 @@
  * A worker's life, from the request to start it to the last close.
  *
  * Model: starting takes a thread, the worker's midwife, because it may take long: it creates the
- * process, waits for {ready event, process}, binds the worker's object and asks for its methods, and
- * is done. The end of the process is seen by the system's thread pool. Both leave notes for the
+ * process, waits for {ready event, process}, binds the worker's object and asks for its methods,
+ * and is done. The end of the process is seen by the system's thread pool. Both leave notes for the
  * loop.
  *
  * Invariants: EXITED comes exactly once, when the process is gone and the midwife is done. The

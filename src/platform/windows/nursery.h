@@ -204,7 +204,8 @@ bool bhw_hello(bhp_worker *worker);
 int64_t bhw_methods_find(const struct bhw_methods *methods, const char *name);
 void bhw_methods_deinit(struct bhw_methods *methods);
 
-/** Kills a worker whose call failed in transport: the first who wants it dead has the say. [lane] */
+/** Kills a worker whose call failed in transport: the first who wants it dead has the say. [lane]
+ */
 void bhw_worker_blame(bhp_worker *worker, const char *format, ...) BH_PRINTF(2, 3);
 
 /** Its process has ended: asks the system everything. */

@@ -3,11 +3,11 @@
  * Evidence: what the system says about a worker's memory while it lives, and about its end.
  *
  * Model: Windows has one number for every kind of end, the exit code. A code with the shape of an
- * exception's (severity "error", the reserved bit clear, or one of the four warnings that processors
- * raise) is taken for an exception unless exit() was gone through; others are exits. abort() shows
- * as its own exit code together with the mark that the SIGABRT handler left. What a filter in the
- * worker would have recorded is believed only with that record; what no filter can see (fail fast,
- * heap corruption, the loader) is named by its code.
+ * exception's (severity "error", the reserved bit clear, or one of the four warnings that
+ * processors raise) is taken for an exception unless exit() was gone through; others are exits.
+ * abort() shows as its own exit code together with the mark that the SIGABRT handler left. What a
+ * filter in the worker would have recorded is believed only with that record; what no filter can
+ * see (fail fast, heap corruption, the loader) is named by its code.
  *
  * Invariant: an obituary holds what was reported, never what it may mean; what was not reported is
  * 0.

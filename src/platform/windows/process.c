@@ -121,9 +121,9 @@ static bool make_list(struct birth *birth, bool with_job)
     return birth->listed &&
            UpdateProcThreadAttribute(birth->list, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST,
                                      birth->given, sizeof(birth->given), NULL, NULL) &&
-           (!with_job || UpdateProcThreadAttribute(birth->list, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST,
-                                                   &birth->worker->job, sizeof(HANDLE), NULL,
-                                                   NULL));
+           (!with_job ||
+            UpdateProcThreadAttribute(birth->list, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST,
+                                      &birth->worker->job, sizeof(HANDLE), NULL, NULL));
 }
 
 /* ---- the process ---- */
@@ -220,7 +220,8 @@ bool bhw_process_create(bhp_worker *worker)
 {
     struct birth birth = {.worker = worker};
 
-    if (atomic_load(&worker->unwanted)) { /* nobody says how it ended: whoever wanted it dead does */
+    if (atomic_load(
+            &worker->unwanted)) { /* nobody says how it ended: whoever wanted it dead does */
         worker->obituary.end = BHP_END_UNKNOWN;
         return false;
     }

@@ -1,46 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file protocol.h
- * What dispatcher and worker say to each other on Windows, besides COM itself: two shared sections, a
- * bell, and how both are handed over. Fixed-width fields and natural alignment only: a 32-bit worker
- * under a 64-bit dispatcher reads the same bytes.
+ * What dispatcher and worker say to each other on Windows, besides COM itself: two shared sections,
+ * a bell, and how both are handed over. Fixed-width fields and natural alignment only: a 32-bit
+ * worker under a 64-bit dispatcher reads the same bytes.
  *
  * Start. The dispatcher makes a cookie's *call section* (it writes, the worker may only read), *box
- * section* (the worker writes, the dispatcher maps it read-only), *bell* (an unnamed auto-reset event)
- * and a *ready event*, whose unguessable name, like the item of the moniker, stands in the call section.
- * The worker's last argument is "--bulkhead=POOL,COOKIE,DISPATCHER_PID"; its environment has
- * BULKHEAD_CHANNEL with four handles that it inherits, in hexadecimal and separated by commas: call
- * section (FILE_MAP_READ), box section (FILE_MAP_READ | FILE_MAP_WRITE), bell (SYNCHRONIZE) and the
- * dispatcher's process (SYNCHRONIZE, PROCESS_DUP_HANDLE is *not* granted).
+ * section* (the worker writes, the dispatcher maps it read-only), *bell* (an unnamed auto-reset
+ * event) and a *ready event*, whose unguessable name, like the item of the moniker, stands in the
+ * call section. The worker's last argument is "--bulkhead=POOL,COOKIE,DISPATCHER_PID"; its
+ * environment has BULKHEAD_CHANNEL with four handles that it inherits, in hexadecimal and separated
+ * by commas: call section (FILE_MAP_READ), box section (FILE_MAP_READ | FILE_MAP_WRITE), bell
+ * (SYNCHRONIZE) and the dispatcher's process (SYNCHRONIZE, PROCESS_DUP_HANDLE is *not* granted).
  *
  * The worker attaches, runs init(), puts its object into the Running Object Table under
- * CreateItemMoniker(L"!", item) and sets the ready event by name. The dispatcher waits for ready event,
- * process and the start-up deadline; then it binds the moniker and asks for the methods with
+ * CreateItemMoniker(L"!", item) and sets the ready event by name. The dispatcher waits for ready
+ * event, process and the start-up deadline; then it binds the moniker and asks for the methods with
  * BHW_DISPID_METHODS and one argument, a random VT_UI8 (from a late-bound client: none). The worker
- * stores that number in `greeted` before it answers: so the dispatcher knows that it holds the object of
- * this very process, and not one that somebody else put under the same moniker. Then it sets `bound` and
- * rings the bell: the worker revokes its entry unless `keep_registered`.
+ * stores that number in `greeted` before it answers: so the dispatcher knows that it holds the
+ * object of this very process, and not one that somebody else put under the same moniker. Then it
+ * sets `bound` and rings the bell: the worker revokes its entry unless `keep_registered`.
  *
- * A request is one Invoke with the method's DISPID (its position in the table + 1) and the arguments as
- * positional VARIANTs, so that a late-bound client calls the same object the same way. The
- * dispatcher stores `serial` before, the worker reads it when the call arrives and stores `started`;
- * it stores `committed` when the answer is complete, before the call returns. A handler's failure is
- * DISP_E_EXCEPTION with EXCEPINFO: scode = its number, bstrDescription = its text, wCode = 0. The call of
- * a stranger (serial 0, or the one that was committed last) is served too and leaves these words alone;
- * so that a stranger who comes just before the dispatcher is not taken for it, the dispatcher's calls
- * carry BHW_LCID, and with `keep_registered` only such a call takes the serial.
+ * A request is one Invoke with the method's DISPID (its position in the table + 1) and the
+ * arguments as positional VARIANTs, so that a late-bound client calls the same object the same way.
+ * The dispatcher stores `serial` before, the worker reads it when the call arrives and stores
+ * `started`; it stores `committed` when the answer is complete, before the call returns. A
+ * handler's failure is DISP_E_EXCEPTION with EXCEPINFO: scode = its number, bstrDescription = its
+ * text, wCode = 0. The call of a stranger (serial 0, or the one that was committed last) is served
+ * too and leaves these words alone; so that a stranger who comes just before the dispatcher is not
+ * taken for it, the dispatcher's calls carry BHW_LCID, and with `keep_registered` only such a call
+ * takes the serial.
  *
- * The dispatcher stores the serial in `received` when Invoke has returned. A worker that wants to go on
- * to something that may end it (the idle hook, leaving) waits for that word, BHW_RECEIPT_MS at most: COM
- * sends a reply after the method has returned, on a thread of its own, and does not say when. No bell.
+ * The dispatcher stores the serial in `received` when Invoke has returned. A worker that wants to
+ * go on to something that may end it (the idle hook, leaving) waits for that word, BHW_RECEIPT_MS
+ * at most: COM sends a reply after the method has returned, on a thread of its own, and does not
+ * say when. No bell.
  *
- * A call that comes while another is served, because the library pumps messages, is refused in band:
- * DISP_E_EXCEPTION, wCode = BHW_WCODE_BUSY. One that comes when the worker is leaving gets
+ * A call that comes while another is served, because the library pumps messages, is refused in
+ * band: DISP_E_EXCEPTION, wCode = BHW_WCODE_BUSY. One that comes when the worker is leaving gets
  * RPC_E_DISCONNECTED; as `started` shows, neither has begun.
  *
  * Blobs (variant.h). A request's are sections whose handles the dispatcher has duplicated into the
- * worker (FILE_MAP_READ); the worker closes each when it has copied it. A reply's are sections of the
- * worker; the reference is the handle's value there. The dispatcher duplicates it out
+ * worker (FILE_MAP_READ); the worker closes each when it has copied it. A reply's are sections of
+ * the worker; the reference is the handle's value there. The dispatcher duplicates it out
  * (DUPLICATE_CLOSE_SOURCE). Whoever has sent a handle does not close it any more: its number may be
  * somebody else's by then. A stranger's references are refused, and a reply to it has none.
  *
@@ -69,7 +71,8 @@
 /** How long a worker waits for `received`, milliseconds. */
 #define BHW_RECEIPT_MS 1000
 
-/** The exit code of bhp_worker_kill(): told from a worker's own codes by the box and our own record. */
+/** The exit code of bhp_worker_kill(): told from a worker's own codes by the box and our own
+ * record. */
 #define BHW_KILLED 0xB41C0DE0u
 
 /** Call section: the dispatcher's words. 64-bit words are only ever written whole. */
@@ -82,7 +85,8 @@ struct bhw_call_section {
     uint64_t max_reply_bytes;
     uint32_t keep_registered;
     uint32_t rearm;
-    uint32_t blob_bytes;      /* payloads of at least this size travel in sections of their own; 0: never */
+    uint32_t
+        blob_bytes; /* payloads of at least this size travel in sections of their own; 0: never */
     uint32_t reserved;
     uint16_t ready_event[BHW_NAME_CHARS]; /* UTF-16, NUL-terminated */
     uint16_t item[BHW_NAME_CHARS];        /* of the moniker */
@@ -97,15 +101,15 @@ struct bhw_call_section {
 #define BHW_FAULT_COMPLETE 0x444c5546u
 struct bhw_fault {
     _Atomic uint32_t state;
-    uint32_t exception;      /* EXCEPTION_… code */
+    uint32_t exception; /* EXCEPTION_… code */
     uint32_t stack_overflow;
     uint32_t register_count;
     uint64_t thread_id;
-    uint64_t address;        /* that was touched; else the instruction's */
+    uint64_t address; /* that was touched; else the instruction's */
     uint64_t instruction;
     uint64_t stack_pointer;
-    uint64_t module_base;    /* of the module the instruction lies in; 0: none */
-    uint16_t module[64];     /* its file name, UTF-16, cut to fit, NUL-terminated */
+    uint64_t module_base;                  /* of the module the instruction lies in; 0: none */
+    uint16_t module[64];                   /* its file name, UTF-16, cut to fit, NUL-terminated */
     uint64_t registers[BHW_REGISTERS_MAX]; /* order of bhp_register_name() */
 };
 
@@ -113,14 +117,14 @@ struct bhw_fault {
 struct bhw_box_section {
     _Atomic uint32_t exiting;
     _Atomic uint32_t quitting;
-    _Atomic uint32_t aborted;  /* abort() was called: the SIGABRT handler ran */
+    _Atomic uint32_t aborted; /* abort() was called: the SIGABRT handler ran */
     uint32_t reserved;
     _Atomic uint64_t started;
     _Atomic uint64_t committed;
     _Atomic uint64_t progress;
     _Atomic uint64_t progress_done;
     _Atomic uint64_t progress_total;
-    _Atomic uint64_t greeted;  /* the argument of the latest BHW_DISPID_METHODS that had one */
+    _Atomic uint64_t greeted; /* the argument of the latest BHW_DISPID_METHODS that had one */
     _Alignas(64) struct bhw_fault fault;
 };
 

@@ -51,14 +51,14 @@ static int make_events(bhp_worker *worker, struct bh_problem *problem)
 /* No dialog for an unhandled exception, also before the worker's own code runs. */
 static int make_job(bhp_worker *worker, struct bh_problem *problem)
 {
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {
-        .BasicLimitInformation.LimitFlags =
-            JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION};
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {.BasicLimitInformation.LimitFlags =
+                                                       JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE |
+                                                       JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION};
 
     worker->job = CreateJobObjectW(NULL, NULL);
-    if (worker->job == NULL || !SetInformationJobObject(worker->job,
-                                                        JobObjectExtendedLimitInformation, &limits,
-                                                        sizeof(limits)))
+    if (worker->job == NULL ||
+        !SetInformationJobObject(worker->job, JobObjectExtendedLimitInformation, &limits,
+                                 sizeof(limits)))
         return bhw_problem_last(problem, "a job for a worker");
     return BH_OK;
 }

@@ -2,8 +2,9 @@
 /*
  * A pool's options, made ready for CreateProcess once and for all.
  *
- * Model: texts are built in buffers that grow; a failed allocation is remembered and asked for once,
- * at the end. Every worker's command line and environment are these texts with one thing of its own.
+ * Model: texts are built in buffers that grow; a failed allocation is remembered and asked for
+ * once, at the end. Every worker's command line and environment are these texts with one thing of
+ * its own.
  *
  * Invariants: what comes out needs no working directory and no PATH any more. Arguments survive
  * the way: Windows hands a program one line, which the C library takes apart again, and they are

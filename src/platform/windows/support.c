@@ -151,8 +151,8 @@ void bhw_print(WCHAR *out, size_t units, const char *format, ...)
 /* @return whether the system has a text */
 static bool ask_system(DWORD error, char *text, size_t size)
 {
-    const DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS |
-                        FORMAT_MESSAGE_MAX_WIDTH_MASK;
+    const DWORD flags =
+        FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS | FORMAT_MESSAGE_MAX_WIDTH_MASK;
     WCHAR wide[160];
 
     DWORD length = FormatMessageW(flags, NULL, error, 0, wide, BHW_COUNT(wide), NULL);

@@ -2,8 +2,8 @@
 /*
  * Threads, mutexes, and waiting on a private word.
  *
- * Model: WaitOnAddress for words, a slim lock for mutexes. The system's waits count in milliseconds;
- * a time that is not over yet is rounded up, so that nobody wakes early and spins.
+ * Model: WaitOnAddress for words, a slim lock for mutexes. The system's waits count in
+ * milliseconds; a time that is not over yet is rounded up, so that nobody wakes early and spins.
  *
  * Invariant: threads of the library are in no apartment of their own: they belong to the
  * multithreaded one, which the open nurseries keep alive.
