@@ -50,8 +50,8 @@ holds "flaky, by time" says '"ok":true' \
 holds "flaky notices" ends 1 "$bin/flaky" --requests 20 --worker "$work/nothing"
 holds "flaky, usage" ends 2 "$bin/flaky" --crash-rate much
 
-holds "hello" says "42 / 0: worker 1" "$bin/hello-dispatcher" "$bin/hello-worker"
-holds "hello goes on" says "42 / -1 = -42" "$bin/hello-dispatcher" "$bin/hello-worker"
+holds "hello" says "42 / 0: worker 1" env -C "$bin" ./hello-dispatcher
+holds "hello goes on" says "42 / -1 = -42" env -C "$bin" ./hello-dispatcher
 
 if [[ -x $bin/regex-search ]]; then
     files=(--patterns "$work/patterns" --subjects "$work/subjects")
