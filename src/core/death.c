@@ -58,6 +58,8 @@ static enum bh_cause cause_of_signal(const struct bhp_obituary *obituary)
 {
     if (record_agrees(obituary))
         return cause_of_record(&obituary->box.fault);
+    if (obituary->system_fault)
+        return BH_CAUSE_FAULT;
     if (obituary->needs_record)
         return BH_CAUSE_UNKNOWN;
     if (obituary->by_kill && obituary->cgroup_oom)

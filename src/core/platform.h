@@ -148,6 +148,8 @@ struct bhp_obituary {
     bool by_kill;      /* the end is of the kind that bhp_worker_kill() makes */
     bool needs_record; /* an end of this kind is believed only with a fault record: our handlers
                           would have written one, unless the library took them away */
+    bool system_fault; /* the system ended it for being broken, in a way that no handler in it could
+                          have recorded (Windows: fail fast, heap corruption): `detail` */
     bool permanent;    /* NOT_STARTED: trying again cannot help (no such file, not allowed, …) */
     bool nursery_lost; /* it died because the nursery was lost */
     bool cgroup_oom;   /* the system's counter of out-of-memory kills went up around its end */

@@ -196,6 +196,18 @@ TEST(a_windows_exception_is_believed_with_its_record_only)
     expect(&known, end, BH_CAUSE_UNKNOWN);
 }
 
+TEST(what_no_handler_can_record_is_told_by_the_system_alone)
+{
+    struct bhi_known known = known_worker();
+    struct bhp_obituary end = {
+        .end = BHP_END_EXCEPTION, .code = 0xC0000374, .system_fault = true, .detail = "heap"};
+
+    expect(&known, end, BH_CAUSE_FAULT);
+    CHECK(!write(&known, end).has_fault);
+    CHECK_STR(write(&known, end).detail, "heap");
+    CHECK_INT(write(&known, end).exception, 0xC0000374);
+}
+
 TEST(exit_tells_exit_from_its_underscored_brother)
 {
     struct bhi_known known = known_worker();
@@ -341,7 +353,7 @@ TEST(what_never_started_says_why)
  * reason of ours without our kill. */
 TEST(no_combination_of_evidence_makes_a_guess)
 {
-    for (unsigned bits = 0; bits < 1u << 8; bits++)
+    for (unsigned bits = 0; bits < 1u << 9; bits++)
         for (unsigned kind = BHP_FAULT_NONE; kind <= BHP_FAULT_SIGNAL; kind++)
             for (unsigned how = BHP_END_UNKNOWN; how <= BHP_END_NOT_STARTED; how++) {
                 struct bhi_known known = known_worker();
@@ -351,7 +363,8 @@ TEST(no_combination_of_evidence_makes_a_guess)
                                            .needs_record = bits & 2,
                                            .nursery_lost = bits & 4,
                                            .cgroup_oom = bits & 8,
-                                           .protocol = bits & 16};
+                                           .protocol = bits & 16,
+                                           .system_fault = bits & 256};
                 struct bh_death death;
                 end.box.quitting = bits & 32;
                 end.box.fault.kind = (enum bhp_fault_kind)kind;
@@ -362,7 +375,8 @@ TEST(no_combination_of_evidence_makes_a_guess)
                 death = write(&known, end);
                 bool record = death.has_fault;
                 CHECK(!record || (kind != BHP_FAULT_NONE && (bits & 64)));
-                CHECK(death.cause != BH_CAUSE_FAULT || (record && kind == BHP_FAULT_FAULT));
+                CHECK(death.cause != BH_CAUSE_FAULT || (record && kind == BHP_FAULT_FAULT) ||
+                      end.system_fault);
                 CHECK(death.cause != BH_CAUSE_ABORT || (record && kind == BHP_FAULT_ABORT));
                 CHECK(death.cause != BH_CAUSE_SANDBOX || (record && kind == BHP_FAULT_SANDBOX));
                 CHECK(death.cause != BH_CAUSE_DEADLINE || known.killed);

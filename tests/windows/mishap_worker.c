@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker that does what it is asked to, mostly harm. "--at-start=KIND" does it in init().
+ * A worker that does what it is asked to, mostly harm. "--at-start=KIND" does it in init(),
+ * "--sometimes=KIND" only in one of five processes.
  */
-#include <bulkhead/worker.h>
+#include "handles.h"
 
-#include <windows.h>
+#include <bulkhead/worker.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,18 +206,16 @@ static void on_facts(bh_call *call, const bh_value *arguments, size_t count, voi
     bh_value map = bh_value_map();
     DWORD_PTR mine = 0;
     DWORD_PTR all = 0;
-    DWORD handles = 0;
     BOOL in_job = FALSE;
 
     (void)arguments, (void)count, (void)context;
     GetProcessAffinityMask(GetCurrentProcess(), &mine, &all);
-    GetProcessHandleCount(GetCurrentProcess(), &handles);
     IsProcessInJob(GetCurrentProcess(), NULL, &in_job);
     bh_value item = bh_value_int64((int64_t)mine);
     bh_map_set(&map, "affinity", &item);
     item = bh_value_int64(GetPriorityClass(GetCurrentProcess()));
     bh_map_set(&map, "priority", &item);
-    item = bh_value_int64(handles);
+    item = bh_value_int64(rig_own_handles());
     bh_map_set(&map, "handles", &item);
     item = bh_value_bool(in_job);
     bh_map_set(&map, "in_job", &item);
@@ -282,6 +281,8 @@ static int begin(int argc, char **argv, void **context)
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--at-start=", 11) == 0)
             mishap(argv[i] + 11);
+        if (strncmp(argv[i], "--sometimes=", 12) == 0 && GetCurrentProcessId() / 4 % 5 == 0)
+            mishap(argv[i] + 12);
     }
     return 0;
 }

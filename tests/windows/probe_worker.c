@@ -8,6 +8,8 @@
 #include <windows.h>
 #include <objbase.h>
 
+#undef NDEBUG
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 
 static int idles;
 static int idle_dies;
+static int fini_dies;
 static int pumps; /* messages seen inside a method */
 
 static void reply_number(bh_call *call, int64_t number)
@@ -178,6 +181,14 @@ static void handled_first(bh_call *call, const bh_value *arguments, size_t count
     reply_number(call, 1);
 }
 
+/* As gcc's C++ throws when nobody catches: it expects to be told to go on, and then terminates. */
+static void thrown_by_gcc(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    (void)arguments, (void)count, (void)context;
+    RaiseException(0x20474343, 0, 0, NULL);
+    reply_number(call, 1);
+}
+
 /* ---- ways to die ----------------------------------------------------------------------------- */
 
 static void die_write(void)
@@ -257,6 +268,17 @@ static void die_thread_stack(void)
     wait_for_thread(overflow_in_thread);
 }
 
+static void die_in_two_threads(void)
+{
+    CreateThread(NULL, 0, write_in_thread, NULL, 0, NULL);
+    die_write();
+}
+
+static void die_assert(void)
+{
+    assert(!"what must not be");
+}
+
 static void die_library(void)
 {
     memcpy((void *)BAD_ADDRESS, "0123456789abcdef", 16);
@@ -302,6 +324,8 @@ static const struct {
     {"raise", die_raise},
     {"thread", die_thread},
     {"thread-stack", die_thread_stack},
+    {"two-threads", die_in_two_threads},
+    {"assert", die_assert},
     {"library", die_library},
     {"fast", die_fast},
     {"abort", abort},
@@ -348,6 +372,7 @@ static const struct bh_method methods[] = {
     {"own-handler", own_handler, NULL},
     {"own-filter", own_filter, NULL},
     {"handled-first", handled_first, NULL},
+    {"thrown-by-gcc", thrown_by_gcc, NULL},
     {"die", die, "die(kind)"},
     {NULL, NULL, NULL},
 };
@@ -360,6 +385,8 @@ static int init(int argc, char **argv, void **context)
             fprintf(stderr, "init: no\n");
             return 9;
         }
+        if (strcmp(argv[i], "--die-in-fini") == 0)
+            fini_dies = 1;
         if (strncmp(argv[i], "--die=", 6) == 0)
             die_by_name(argv[i] + 6, strlen(argv[i] + 6));
     }
@@ -370,6 +397,8 @@ static void fini(void *context)
 {
     (void)context;
     printf("fini\n");
+    if (fini_dies)
+        die_write();
 }
 
 static void idle(void *context)

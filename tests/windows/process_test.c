@@ -3,9 +3,8 @@
 /*
  * What a pool's options make of its workers' processes, asked from inside the process.
  */
+#include "handles.h"
 #include "rig.h"
-
-#include <winternl.h>
 
 static void check_text(bh_pool *pool, const char *method, const char *argument,
                        const char *expected)
@@ -206,29 +205,6 @@ TEST(what_a_dead_worker_had_started_ends_with_it)
     bh_pool_close(pool);
 }
 
-/* GetProcessHandleCount() says 0 under Wine. */
-static unsigned own_handles(void)
-{
-    static unsigned char room[1 << 20];
-    const struct {
-        ULONG count;
-        struct {
-            ULONG pid;
-            UCHAR type, flags;
-            USHORT value;
-            PVOID object;
-            ULONG access;
-        } handles[];
-    } *all = (const void *)room;
-    unsigned count = 0;
-    ULONG length;
-
-    CHECK(NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)16, room, sizeof(room), &length) >= 0);
-    for (ULONG i = 0; i < all->count; i++)
-        count += all->handles[i].pid == GetCurrentProcessId();
-    return count;
-}
-
 /* Opens, uses and closes pools. @return the handles that each further round leaves behind */
 static int handles_per_round(const struct bh_pool_options *options)
 {
@@ -238,13 +214,13 @@ static int handles_per_round(const struct bh_pool_options *options)
     for (int i = 0; i < warm + rounds; i++) {
         struct bh_result result;
         if (i == warm)
-            before = own_handles();
+            before = rig_own_handles();
         bh_pool *pool = rig_open(options);
         bh_pool_invoke(pool, "echo", NULL, 0, &result);
         bh_result_deinit(&result);
         bh_pool_close(pool);
     }
-    return ((int)own_handles() - (int)before) / rounds;
+    return ((int)rig_own_handles() - (int)before) / rounds;
 }
 
 TEST(no_handle_is_left_behind_by_start_ups_that_fail)

@@ -175,6 +175,18 @@ TEST(a_stack_overflow_in_a_thread_that_entered_is_recorded)
     hand_close(&hand);
 }
 
+TEST(two_faults_at_once_leave_one_record)
+{
+    for (int turn = 0; turn < 5; turn++) {
+        struct hand hand;
+
+        die(&hand, L"two-threads");
+        check_record(&hand, EXCEPTION_ACCESS_VIOLATION);
+        CHECK_INT(hand.box->fault.address, BAD_ADDRESS);
+        hand_close(&hand);
+    }
+}
+
 /* ---- other ends in a method ------------------------------------------------------------------ */
 
 TEST(fail_fast_leaves_its_code_only)
@@ -192,6 +204,17 @@ TEST(an_abort_is_marked)
 
     die(&hand, L"abort");
     check_silent(&hand, 3, 0, 1);
+    hand_close(&hand);
+}
+
+/* The C runtime would show its text in a box, because the program has no console. */
+TEST(an_assertion_says_so_on_stderr)
+{
+    struct hand hand;
+
+    die(&hand, L"assert");
+    check_silent(&hand, 3, 0, 1);
+    CHECK_CONTAINS(hand_output(&hand), "what must not be");
     hand_close(&hand);
 }
 
@@ -259,6 +282,20 @@ TEST(faults_between_requests_are_recorded)
     hand_close(&hand);
 }
 
+TEST(a_fault_in_fini_is_recorded)
+{
+    struct hand_options options = plain;
+    struct hand hand;
+
+    CHECK(SUCCEEDED(CoInitializeEx(NULL, COINIT_MULTITHREADED)));
+    options.arguments = "--die-in-fini";
+    hand_open(&hand, &options);
+    hand_quit(&hand);
+    check_record(&hand, EXCEPTION_ACCESS_VIOLATION);
+    CHECK_INT(hand.box->quitting, 1);
+    hand_close(&hand);
+}
+
 /* ---- no deaths ------------------------------------------------------------------------------- */
 
 static void survives(const WCHAR *method, int64_t answer)
@@ -284,6 +321,7 @@ TEST(exceptions_that_a_library_handles_kill_nobody)
 {
     survives(L"debug-string", 0);
     survives(L"handled-first", 1);
+    survives(L"thrown-by-gcc", 1);
 }
 
 TEST(a_handler_of_signal_keeps_its_say)

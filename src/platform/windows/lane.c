@@ -175,6 +175,22 @@ static bool is_busy(HRESULT result, const EXCEPINFO *info)
     return result == DISP_E_EXCEPTION && info->wCode == BHW_WCODE_BUSY;
 }
 
+/* Tries until the worker has time. @return false: it has ended meanwhile */
+static bool invoke_in_turn(bhp_worker *worker, const struct bhp_call *call, DISPID id,
+                           DISPPARAMS *parameters, VARIANT *value, EXCEPINFO *info, HRESULT *result)
+{
+    *result = invoke_once(worker, call->serial, id, parameters, value, info);
+    while (is_busy(*result, info)) {
+        clear_failure(info);
+        bhp_word_wait(call->stop, 0, bhp_now() + BUSY_PAUSE);
+        /* Pairs with the store before bhp_word_wake(), and with finish_if_over(). */
+        if (atomic_load(call->stop) != 0 || atomic_load(&worker->ended))
+            return false;
+        *result = invoke_once(worker, call->serial, id, parameters, value, info);
+    }
+    return true;
+}
+
 static enum bhp_lane_end invoke(bhp_worker *worker, const struct bhp_call *call, DISPID id,
                                 DISPPARAMS *parameters, struct bhw_blob_run *run,
                                 struct bhp_reply *reply)
@@ -185,15 +201,8 @@ static enum bhp_lane_end invoke(bhp_worker *worker, const struct bhp_call *call,
     HRESULT result;
 
     VariantInit(&value);
-    for (;;) {
-        result = invoke_once(worker, call->serial, id, parameters, &value, &info);
-        if (!is_busy(result, &info))
-            break;
-        clear_failure(&info);
-        if (atomic_load(call->stop) != 0)
-            break;
-        bhp_word_wait(call->stop, 0, bhp_now() + BUSY_PAUSE);
-    }
+    if (!invoke_in_turn(worker, call, id, parameters, &value, &info, &result))
+        return BHP_LANE_LOST;
     if (result == S_OK)
         end = read_value(worker, &value, run, reply);
     else if (result == DISP_E_EXCEPTION)

@@ -107,7 +107,8 @@ static void note_exception(bhp_worker *worker, uint32_t code)
     char place[sizeof(obituary->detail)];
 
     obituary->end = BHP_END_EXCEPTION;
-    obituary->needs_record = status == NULL || status->kind != BHW_STATUS_FAULT;
+    obituary->system_fault = status != NULL && status->kind == BHW_STATUS_FAULT;
+    obituary->needs_record = !obituary->system_fault;
     obituary->permanent = status != NULL && status->kind == BHW_STATUS_LOADER;
     bhw_box_place(worker, code, place, sizeof(place));
     const char *what = status != NULL ? status->text : name != NULL ? name : "";

@@ -111,18 +111,26 @@ void bhw_widen(WCHAR *out, size_t units, const char *text)
     out[i] = L'\0';
 }
 
+/* How many units, whole characters, fit into `room` bytes of UTF-8. */
+static size_t fitting(const WCHAR *text, size_t units, size_t room)
+{
+    size_t i = 0;
+
+    while (i < units && text[i] != L'\0') {
+        bool pair = i + 1 < units && IS_SURROGATE_PAIR(text[i], text[i + 1]);
+        size_t bytes = text[i] < 0x80 ? 1 : text[i] < 0x800 ? 2 : pair ? 4 : 3;
+        if (bytes > room)
+            break;
+        room -= bytes;
+        i += pair ? 2 : 1;
+    }
+    return i;
+}
+
 /** See support.h. */
 void bhw_narrow(char *out, size_t size, const WCHAR *text, size_t units)
 {
-    size_t length = 0;
-    size_t bytes = 0;
-
-    while (length < units && text[length] != L'\0')
-        length++;
-    do /* whole characters only: the measure tells where a pair would be cut */
-        bhw_text16_measure(text, length, &bytes);
-    while (bytes + 1 > size && length-- > 0);
-    out[bhw_text16_to_utf8(out, text, length)] = '\0';
+    out[bhw_text16_to_utf8(out, text, fitting(text, units, size - 1))] = '\0';
 }
 
 /** See support.h. */

@@ -45,16 +45,29 @@ static bool received(void)
            bhw_worker_end.taken;
 }
 
+/* Waits a moment: until a message comes, since the next call means that the reply has arrived;
+ * without that, for one that was there already, a tick of the clock. */
+static void wait_for_receipt(struct loop *loop, bool message_pending)
+{
+    DWORD woken;
+
+    if (message_pending)
+        woken = WaitForSingleObject(bhw_worker_end.dispatcher, 1);
+    else
+        woken = MsgWaitForMultipleObjectsEx(1, &bhw_worker_end.dispatcher, 1, QS_ALLINPUT,
+                                            MWMO_INPUTAVAILABLE);
+    loop->orphaned = woken == WAIT_OBJECT_0;
+}
+
 /* Waits until the reply to the last call, if it was the dispatcher's, has arrived. */
 static void await_receipt(struct loop *loop)
 {
     uint64_t until = GetTickCount64() + BHW_RECEIPT_MS;
+    bool message_pending = false;
 
-    for (int turn = 0; !received() && !loop->orphaned && GetTickCount64() < until; turn++) {
-        if (turn < 100)
-            SwitchToThread();
-        else
-            loop->orphaned = WaitForSingleObject(bhw_worker_end.dispatcher, 1) == WAIT_OBJECT_0;
+    while (!received() && !loop->orphaned && GetTickCount64() < until) {
+        wait_for_receipt(loop, message_pending);
+        message_pending = HIWORD(GetQueueStatus(QS_ALLINPUT)) != 0;
     }
 }
 
