@@ -8,8 +8,6 @@
 
 #include <bulkhead/bulkhead.h>
 
-#include <pthread.h>
-
 /** The command line. */
 struct flaky_options {
     uint64_t requests;
@@ -25,7 +23,7 @@ extern struct flaky_options flaky_opt;
 
 /** One thread's book, or the sum of all. */
 struct flaky_account {
-    pthread_t thread;
+    struct flaky_thread *thread;
     uint64_t outcome[BH_OUTCOME_COUNT];
     uint64_t sent;
     uint64_t condemned; /* told to crash */

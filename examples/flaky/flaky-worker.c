@@ -4,78 +4,23 @@
  *
  * Model: the worker may crash in each of the three phases of its life. In a request it crashes when
  * the request says so; at start-up and between requests its cookie and the number of requests
- * served decide, with the rate and the seed from the command line.
+ * served decide, with the rate and the seed from the command line. How it crashes is each system's
+ * own business.
  */
-#include "flaky.h"
+#include "crashes.h"
 
 #include <bulkhead/worker.h>
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define UNCHECKED __attribute__((noinline, no_sanitize("address", "undefined")))
 
 static uint64_t seed, rate, cookie, served;
-
-UNCHECKED static void crash_segv(void)
-{
-    *(volatile int *)(volatile uintptr_t){0} = 1;
-}
-
-UNCHECKED static void crash_fpe(void)
-{
-    volatile int zero = 0;
-    volatile int result = 100;
-
-    result = result / zero;
-    raise(SIGFPE); /* a processor that does not mind */
-}
-
-/* Each call looks at the one before it, so that no compiler can make a loop of it. */
-UNCHECKED static int descend(volatile const char *above)
-{
-    volatile char here[1024];
-
-    here[0] = (char)(*above + 1);
-    if (above == NULL)
-        return 0;
-    return descend(here) + here[0];
-}
-
-UNCHECKED static void crash_stack(void)
-{
-    volatile char top = 0;
-
-    descend(&top);
-}
-
-static void crash_abort(void)
-{
-    abort();
-}
-
-static void crash_exit(void)
-{
-    exit(3);
-}
-
-static void crash__exit(void)
-{
-    _exit(4);
-}
-
-static void crash_kill(void)
-{
-    kill(getpid(), SIGKILL);
-}
 
 static void crash(int kind)
 {
     static void (*const crashes[])(void) = {
-#define CRASH(name, cause) crash_##name,
+#define CRASH(name, cause) flaky_crash_##name,
         FLAKY_KINDS(CRASH)
 #undef CRASH
     };
@@ -115,8 +60,6 @@ static void idle(void *context)
 
 static int init(int argc, char **argv, void **context)
 {
-    const char *life = getenv("BULKHEAD_COOKIE");
-
     (void)context;
     if (argc != 3) {
         fprintf(stderr, "usage: flaky-worker SEED CRASHES-PER-MILLION (flaky starts it)\n");
@@ -124,9 +67,16 @@ static int init(int argc, char **argv, void **context)
     }
     seed = strtoull(argv[1], NULL, 10);
     rate = strtoull(argv[2], NULL, 10);
-    cookie = life != NULL ? strtoull(life, NULL, 10) : (uint64_t)getpid();
     crash(flaky_decide(seed, FLAKY_START, cookie, rate));
     return 0;
+}
+
+/* The last argument, which is Bulkhead's own, says "--bulkhead=POOL,COOKIE,...". */
+static uint64_t find_cookie(int argc, char **argv)
+{
+    const char *comma = argc > 1 ? strchr(argv[argc - 1], ',') : NULL;
+
+    return comma != NULL ? strtoull(comma + 1, NULL, 10) : 0;
 }
 
 int main(int argc, char **argv)
@@ -137,6 +87,7 @@ int main(int argc, char **argv)
     };
     struct bh_worker worker = BH_WORKER_INIT;
 
+    cookie = find_cookie(argc, argv);
     worker.methods = methods;
     worker.init = init;
     worker.idle = idle;

@@ -13,20 +13,18 @@
  */
 #include "account.h"
 #include "flaky.h"
+#include "system.h"
 
 #include <bulkhead/bulkhead.h>
 
-#include <getopt.h>
 #include <inttypes.h>
-#include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { STATUS_USAGE = 2, THREADS_MAX = 256, LARGEST = 200000 };
+enum { GO_ON = -1, STATUS_USAGE = 2, THREADS_MAX = 256, LARGEST = 200000 };
 
 struct flaky_options flaky_opt = {
     .requests = 20000, .threads = 4, .workers = 4, .rate = 30000, .seed = 1};
@@ -117,7 +115,7 @@ static void send_request(struct flaky_account *account, uint64_t number)
     bh_result_deinit(&result);
 }
 
-static void *send_requests(void *context)
+static void send_requests(void *context)
 {
     struct flaky_account *account = context;
 
@@ -128,26 +126,12 @@ static void *send_requests(void *context)
             break;
         send_request(account, number);
     }
-    return NULL;
 }
 
 static void note_death(void *context, const struct bh_event *event)
 {
     (void)context;
     told_of.count[event->death->phase][event->death->cause]++;
-}
-
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
 static void show_progress(double elapsed)
@@ -167,29 +151,29 @@ static void show_progress(double elapsed)
 /* Runs the load and watches it. @return seconds it took */
 static double run_load(struct flaky_account *accounts)
 {
-    bool terminal = isatty(STDERR_FILENO) && !flaky_opt.json;
-    double start = now();
+    bool terminal = flaky_is_terminal(stderr) && !flaky_opt.json;
+    double start = flaky_now();
     double elapsed = 0;
     unsigned running = 0;
 
     while (running < flaky_opt.threads &&
-           pthread_create(&accounts[running].thread, NULL, send_requests, &accounts[running]) == 0)
+           (accounts[running].thread = flaky_thread_start(send_requests, &accounts[running])))
         running++;
     if (running < flaky_opt.threads)
         flaky_complain("only %u of %u threads could be started", running, flaky_opt.threads);
     while (flaky_opt.seconds > 0 ? elapsed < flaky_opt.seconds
                                  : atomic_load(&finished) < flaky_opt.requests) {
-        pause_ms(20);
-        elapsed = now() - start;
+        flaky_pause_ms(20);
+        elapsed = flaky_now() - start;
         if (terminal)
             show_progress(elapsed);
     }
     atomic_store(&time_is_over, true);
     for (unsigned i = 0; i < running; i++)
-        pthread_join(accounts[i].thread, NULL);
+        flaky_thread_join(accounts[i].thread);
     if (terminal)
         fputs("\r\033[K", stderr);
-    return now() - start;
+    return flaky_now() - start;
 }
 
 /* ---- the end ----------------------------------------------------------------------------- */
@@ -197,7 +181,7 @@ static double run_load(struct flaky_account *accounts)
 /* Waits until every worker has gone, so that the counters are final. */
 static void drain(struct bh_snapshot *snapshot)
 {
-    double until = now() + 30;
+    double until = flaky_now() + 30;
 
     bh_pool_drain(pool);
     for (;;) {
@@ -205,10 +189,10 @@ static void drain(struct bh_snapshot *snapshot)
             flaky_complain("no snapshot");
             return;
         }
-        if (snapshot->worker_count == 0 || now() > until)
+        if (snapshot->worker_count == 0 || flaky_now() > until)
             break;
         bh_snapshot_deinit(snapshot);
-        pause_ms(1);
+        flaky_pause_ms(1);
     }
     if (snapshot->worker_count != 0)
         flaky_complain("%zu workers left after the drain", snapshot->worker_count);
@@ -269,83 +253,115 @@ static bool take_seconds(const char *text)
     return end != text && *end == '\0' && flaky_opt.seconds > 0 && flaky_opt.seconds < 1e6;
 }
 
-static bool take_option(int option)
+static bool take_requests(const char *text)
 {
-    uint64_t number = 0;
-    bool good = true;
-
-    switch (option) {
-    case 'r':
-        return take_number(optarg, 1, UINT64_MAX - THREADS_MAX, &flaky_opt.requests);
-    case 's':
-        return take_seconds(optarg);
-    case 't':
-        good = take_number(optarg, 1, THREADS_MAX, &number);
-        flaky_opt.threads = (unsigned)number;
-        return good;
-    case 'w':
-        good = take_number(optarg, 1, THREADS_MAX, &number);
-        flaky_opt.workers = (unsigned)number;
-        return good;
-    case 'c':
-        return take_rate(optarg);
-    case 'e':
-        return take_number(optarg, 0, UINT64_MAX, &flaky_opt.seed);
-    case 'p':
-        return snprintf(flaky_opt.worker, sizeof flaky_opt.worker, "%s", optarg) <
-               (int)sizeof flaky_opt.worker;
-    default:
-        flaky_opt.json = true;
-        return true;
-    }
+    return take_number(text, 1, UINT64_MAX - THREADS_MAX, &flaky_opt.requests);
 }
 
-/* @return -1 to go on, or the exit status */
+static bool take_few(const char *text, unsigned *number)
+{
+    uint64_t taken = 0;
+    bool good = take_number(text, 1, THREADS_MAX, &taken);
+
+    *number = (unsigned)taken;
+    return good;
+}
+
+static bool take_threads(const char *text)
+{
+    return take_few(text, &flaky_opt.threads);
+}
+
+static bool take_workers(const char *text)
+{
+    return take_few(text, &flaky_opt.workers);
+}
+
+static bool take_seed(const char *text)
+{
+    return take_number(text, 0, UINT64_MAX, &flaky_opt.seed);
+}
+
+static bool take_worker(const char *text)
+{
+    size_t length = strlen(text);
+
+    if (length >= sizeof flaky_opt.worker)
+        return false;
+    memcpy(flaky_opt.worker, text, length + 1);
+    return true;
+}
+
+/* What `--name VALUE` or `--name=VALUE` does with its value. */
+struct option {
+    const char *name;
+    bool (*take)(const char *text);
+};
+
+static const struct option known_options[] = {
+    {"requests", take_requests}, {"seconds", take_seconds}, {"threads", take_threads},
+    {"workers", take_workers},   {"crash-rate", take_rate}, {"seed", take_seed},
+    {"worker", take_worker},
+};
+
+static const struct option *find_option(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof known_options / sizeof known_options[0]; i++) {
+        if (strlen(known_options[i].name) == length &&
+            memcmp(known_options[i].name, name, length) == 0)
+            return &known_options[i];
+    }
+    return NULL;
+}
+
+/* Complains about the command line. */
+static int wrong(const char *format, ...) BH_PRINTF(1, 2);
+static int wrong(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    fputs("flaky: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputs("; see flaky --help\n", stderr);
+    va_end(arguments);
+    return STATUS_USAGE;
+}
+
+/* Reads the option at argv[*i], and its value, which may be the next word. @return GO_ON or the
+ * exit status */
+static int read_option(char **argv, int *i)
+{
+    const char *name = argv[*i] + 2;
+    size_t length = strcspn(name, "=");
+    const struct option *option = find_option(name, length);
+    const char *value = name[length] == '=' ? name + length + 1 : NULL;
+
+    if (option == NULL)
+        return wrong("there is no option %s", argv[*i]);
+    if (value == NULL && (value = argv[++*i]) == NULL)
+        return wrong("--%s needs a value", option->name);
+    return option->take(value) ? GO_ON : wrong("--%s cannot be \"%s\"", option->name, value);
+}
+
+/* @return GO_ON or the exit status */
 static int read_options(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"requests", required_argument, NULL, 'r'},
-        {"seconds", required_argument, NULL, 's'},
-        {"threads", required_argument, NULL, 't'},
-        {"workers", required_argument, NULL, 'w'},
-        {"crash-rate", required_argument, NULL, 'c'},
-        {"seed", required_argument, NULL, 'e'},
-        {"worker", required_argument, NULL, 'p'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
-    };
-    int option, index = 0;
+    int status = GO_ON;
 
-    while ((option = getopt_long(argc, argv, "", options, &index)) != -1) {
-        if (option == 'h')
-            return usage(stdout, 0);
-        if (option == 'v')
-            return printf("flaky %s\n", bh_version()) < 0;
-        if (option == '?')
-            return STATUS_USAGE;
-        if (!take_option(option)) {
-            fprintf(stderr, "flaky: --%s cannot be \"%s\"; see flaky --help\n", options[index].name,
-                    optarg);
-            return STATUS_USAGE;
-        }
+    for (int i = 1; i < argc && status == GO_ON; i++) {
+        if (strcmp(argv[i], "--help") == 0)
+            status = usage(stdout, 0);
+        else if (strcmp(argv[i], "--version") == 0)
+            status = printf("flaky %s\n", bh_version()) < 0;
+        else if (strcmp(argv[i], "--json") == 0)
+            flaky_opt.json = true;
+        else if (strncmp(argv[i], "--", 2) == 0)
+            status = read_option(argv, &i);
+        else
+            status = wrong("it takes no arguments, and \"%s\" is one", argv[i]);
     }
-    if (optind < argc) {
-        fprintf(stderr, "flaky: takes no arguments, and \"%s\" is one\n", argv[optind]);
-        return STATUS_USAGE;
-    }
-    return -1;
-}
-
-/* The program of that name in the directory of this one. */
-static void find_beside(char *path, size_t size, const char *name)
-{
-    ssize_t length = readlink("/proc/self/exe", path, size - strlen(name) - 1);
-
-    while (length > 0 && path[length - 1] != '/')
-        length--;
-    strcpy(path + (length > 0 ? length : 0), name);
+    return status;
 }
 
 /* ---- all of it --------------------------------------------------------------------------- */
@@ -386,9 +402,9 @@ int main(int argc, char **argv)
     double seconds;
     int status;
 
-    find_beside(flaky_opt.worker, sizeof flaky_opt.worker, "flaky-worker");
+    flaky_find_beside(flaky_opt.worker, sizeof flaky_opt.worker, "flaky-worker");
     status = read_options(argc, argv);
-    if (status >= 0)
+    if (status != GO_ON)
         return status;
     if (open_pool() != 0)
         return 1;

@@ -9,19 +9,12 @@
 #ifndef FLAKY_H
 #define FLAKY_H
 
+#include "kinds.h" /* each system has its own */
+
 #include <stddef.h>
 #include <stdint.h>
 
-/** Ways to crash: X(name, cause that the dispatcher must find) */
-#define FLAKY_KINDS(X)                                                                             \
-    X(segv, BH_CAUSE_FAULT)                                                                        \
-    X(fpe, BH_CAUSE_FAULT)                                                                         \
-    X(stack, BH_CAUSE_FAULT)                                                                       \
-    X(abort, BH_CAUSE_ABORT)                                                                       \
-    X(exit, BH_CAUSE_EXIT)                                                                         \
-    X(_exit, BH_CAUSE_EXIT)                                                                        \
-    X(kill, BH_CAUSE_KILLED)
-
+/** The ways to crash that this system has. */
 enum flaky_kind {
     FLAKY_NONE = -1,
 #define FLAKY_ENUM(name, cause) FLAKY_KIND_##name,

@@ -3,7 +3,12 @@
  * Ways to die on Windows.
  *
  * Model: as on Linux, by the same names where the same happens; `kill` is TerminateProcess(), which
- * runs no handler either. What only Windows has comes last.
+ * runs no handler either, and which leaves nothing but an exit code. What only Windows has comes
+ * last.
+ *
+ * The heap: Windows' own ends the process when it notices (STATUS_HEAP_CORRUPTION). Wine's takes no
+ * harm from a block that is freed twice, and says so to who asks. There the last word is abort(),
+ * as glibc's: a kind must not be survived.
  */
 #include "deaths.h"
 
@@ -11,6 +16,7 @@
 
 #include <windows.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +38,7 @@
 
 const char deaths_help[] =
     "die(kind): segv fpe ill thread stack abort double-free exit _exit kill oom "
-    "hang spin flood fail-fast raise breakpoint corrupt-heap";
+    "fork hang spin stop flood fail-fast raise breakpoint corrupt-heap";
 
 void sleep_ms(int64_t ms)
 {
@@ -98,20 +104,32 @@ static void die_stack(void)
     descend(&top);
 }
 
-/* The heap notices, mostly, and ends the process without asking anybody. Wine's does not. */
+/* For when the heap has noticed and did nothing about it. Not with stdio, which may need it. */
+static void give_up(const char *line)
+{
+    DWORD written;
+
+    WriteFile(GetStdHandle(STD_ERROR_HANDLE), line, (DWORD)strlen(line), &written, NULL);
+    abort();
+}
+
+/* The second time is what free() does, which keeps to itself what came of it. */
 NOINLINE static void die_double_free(void)
 {
+    HANDLE heap = (HANDLE)_get_heap_handle();
     char *volatile block = malloc(24);
     char *volatile again = block;
 
     free(block);
-    free(again);
+    if (!HeapFree(heap, 0, again))
+        give_up("mishaps: double free, which this heap only refuses\n");
 }
 
-/* The same, with a block whose neighbours are overwritten. */
+/* Overwrites what lies between the blocks. */
 NOINLINE static void die_corrupt_heap(void)
 {
     enum { COUNT = 64, SIZE = 24 };
+    HANDLE heap = (HANDLE)_get_heap_handle();
     char *volatile blocks[COUNT];
 
     HeapSetInformation(NULL, HeapEnableTerminationOnCorruption, NULL, 0);
@@ -119,8 +137,10 @@ NOINLINE static void die_corrupt_heap(void)
         blocks[i] = malloc(SIZE);
     for (int i = 0; i < COUNT; i++)
         memset(blocks[i] - SIZE, 0x5a, 3 * SIZE);
-    for (int i = 0; i < COUNT; i++)
-        free(blocks[i]);
+    for (int i = 0; i < COUNT; i++) {
+        if (!HeapFree(heap, 0, blocks[i]))
+            give_up("mishaps: corrupted heap, which refuses to free a block\n");
+    }
 }
 
 static void die_exit(void)
@@ -149,6 +169,24 @@ static void die_oom(void)
         memset(blocks[count++], 0x5a, STEP);
     while (count > 0)
         free(blocks[--count]);
+}
+
+/* Leaves a process behind that holds on to everything and will not go: it never begins. */
+static void die_fork(void)
+{
+    STARTUPINFOW start = {.cb = sizeof start};
+    PROCESS_INFORMATION child;
+    WCHAR path[MAX_PATH];
+
+    GetModuleFileNameW(NULL, path, MAX_PATH);
+    CreateProcessW(path, GetCommandLineW(), NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &start,
+                   &child);
+    die_segv();
+}
+
+static void die_stop(void)
+{
+    SuspendThread(GetCurrentThread());
 }
 
 static void die_hang(void)
@@ -191,17 +229,19 @@ const struct death deaths[] = {
     {"thread", die_thread},
     {"stack", die_stack},
     {"abort", abort},
-    {"double-free", die_double_free}, /* may return */
+    {"double-free", die_double_free},
     {"exit", die_exit},
     {"_exit", die_exit_at_once},
     {"kill", die_kill},
     {"oom", die_oom}, /* returns at 4 GiB */
+    {"fork", die_fork},
     {"hang", die_hang},
     {"spin", die_spin},
+    {"stop", die_stop}, /* returns when resumed */
     {"flood", die_flood},
     {"fail-fast", die_fail_fast},
     {"raise", die_raise},
     {"breakpoint", die_breakpoint},
-    {"corrupt-heap", die_corrupt_heap}, /* may return */
+    {"corrupt-heap", die_corrupt_heap},
     {NULL, NULL},
 };

@@ -86,7 +86,7 @@ static char *read_all(FILE *file, size_t *length)
 static int take_file(const struct cli_command *command, int number, const char *path,
                      bh_value *value)
 {
-    FILE *file = fopen(path, "rbe");
+    FILE *file = cli_open(path);
     size_t length;
     char *bytes = file != NULL ? read_all(file, &length) : NULL;
     int error = bytes != NULL ? 0 : errno;

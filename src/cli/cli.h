@@ -32,7 +32,7 @@ struct cli_command {
     int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 
-enum { CLI_CALL = 1, CLI_METHODS = 2 };
+enum { CLI_CALL = 1, CLI_METHODS = 2, CLI_BOTH = CLI_CALL | CLI_METHODS };
 
 /** All subcommands; ends with an entry without a name. */
 extern const struct cli_command cli_commands[];
@@ -46,10 +46,6 @@ int cli_help_program(void);
 int cli_help_command(const struct cli_command *command);
 
 /* ---- out.c: everything that is printed --------------------------------------------------- */
-
-/** Before anything else: makes sure that descriptors 0, 1 and 2 are taken, so that no file of ours
- * can be mistaken for them. A closed stdout becomes one that cannot be written. */
-void cli_out_init(void);
 
 /** One line on stderr, "bulkhead: …". Control characters in it are made visible. */
 void cli_complain(const char *format, ...) BH_PRINTF(1, 2);
@@ -112,7 +108,7 @@ struct cli_settings {
 struct cli_option {
     const char *name;
     const char *value; /* placeholder of its value; NULL: it takes none */
-    const char *help;
+    const char *help;  /* NULL: this system has no such thing, which set() says */
     unsigned commands; /* bits of the commands that take it */
     /** @return NULL, or what is wrong with the value, static or in problem->text */
     const char *(*set)(struct cli_settings *settings, const char *value,
@@ -135,6 +131,10 @@ int cli_settings_read(struct cli_settings *settings, const struct cli_command *c
 int cli_settings_worker(struct cli_settings *settings, const struct cli_command *command);
 void cli_settings_deinit(struct cli_settings *settings);
 
+/** A whole number in decimal digits: no sign, no blank. @return false when it is none, or more than
+ * `most` */
+bool cli_parse_number(const char *text, size_t length, uint64_t most, uint64_t *number);
+
 /** The default of a numeric option for these commands, in the unit of its name. */
 uint64_t cli_option_initial(const struct bh_option_info *info);
 
@@ -151,16 +151,6 @@ char *cli_host_path(void);
 int cli_arguments(const struct cli_command *command, const struct cli_settings *settings, int argc,
                   char **argv, bh_value *values);
 
-/* ---- interrupt.c ------------------------------------------------------------------------- */
-
-/** From now on SIGINT, SIGTERM and SIGHUP call act(context), once, on a thread of their own; the
- * second ends the program at once. */
-void cli_interrupt_begin(void (*act)(void *context), void *context);
-/** The signals work as before. @return the signal that came, or 0 */
-int cli_interrupt_end(void);
-/** "SIGTERM"; "a signal" for one that cli_interrupt_begin() does not catch. Static. */
-const char *cli_signal_name(int signal);
-
 /* ---- deaths.c ---------------------------------------------------------------------------- */
 
 struct cli_deaths;
@@ -172,6 +162,44 @@ void cli_deaths_add(struct cli_deaths *deaths, uint64_t cookie, bh_value *map);
 /** The last one, or NULL. */
 const struct bh_death *cli_deaths_last(const struct cli_deaths *deaths);
 void cli_deaths_free(struct cli_deaths *deaths);
+
+/* ---- posix/, windows/: what the program asks of the operating system ------------------------- */
+
+/* system.c */
+
+/** Before anything else: the standard streams take bytes, and no file of ours can be mistaken for
+ * one of them; a closed stdout becomes one that cannot be written. @return the command line in
+ * UTF-8, `*argc` words and a NULL, which lives as long as the program; NULL, and it has complained,
+ * when the command line is no text */
+char **cli_system_begin(int *argc, char **argv);
+bool cli_is_terminal(FILE *stream);
+/** Whether escape sequences do what they say there. */
+bool cli_takes_colour(FILE *stream);
+/** From now on writing to a pipe that nobody reads fails and does no more than that. */
+void cli_survive_closed_pipes(void);
+/** Opens a file for reading its bytes. The path is UTF-8. @return NULL: errno */
+FILE *cli_open(const char *path);
+/** The folder that this program lies in, with a separator at its end. Owned; NULL: not known. */
+char *cli_own_folder(void);
+/** Whether there is a program of that path, as bh_pool_open() would look for it. */
+bool cli_is_program(const char *path);
+/** How a plug-in's file name ends: ".so". */
+extern const char cli_plugin_suffix[];
+
+/* options.c */
+
+/** Options for the worker's process that not every system has. */
+extern const struct cli_option cli_system_options[];
+
+/* interrupt.c */
+
+/** From now on the user's wish that the program end (Ctrl-C and its like) calls act(context), once,
+ * on a thread of its own; the second ends the program at once. */
+void cli_interrupt_begin(void (*act)(void *context), void *context);
+/** Everything is as before. @return the number of the signal that came, or 0 */
+int cli_interrupt_end(void);
+/** What the user knows it as: "SIGTERM". Static. */
+const char *cli_signal_name(int signal);
 
 /* ---- report.c ---------------------------------------------------------------------------- */
 

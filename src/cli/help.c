@@ -71,15 +71,31 @@ static void print_numeric(void)
     }
 }
 
+static bool is_shown(const struct cli_option *option, const struct cli_command *command)
+{
+    return (option->commands & command->bit) && option->help != NULL;
+}
+
+static bool is_empty(const struct cli_group *group, const struct cli_command *command)
+{
+    const struct cli_option *option = group->options;
+
+    while (option != NULL && option->name != NULL && !is_shown(option, command))
+        option++;
+    return option != NULL && option->name == NULL;
+}
+
 static void print_group(const struct cli_group *group, const struct cli_command *command)
 {
+    if (is_empty(group, command))
+        return;
     cli_print("\n%s%s%s\n", cli_bold(), group->title, cli_plain());
     if (group->options == NULL) {
         print_numeric();
         return;
     }
     for (const struct cli_option *option = group->options; option->name != NULL; option++) {
-        if (option->commands & command->bit)
+        if (is_shown(option, command))
             print_row(option->name, option->value, option->help);
     }
 }
@@ -101,18 +117,17 @@ int cli_help_program(void)
               cli_bold(), cli_plain(), cli_bold(), cli_plain());
     for (const struct cli_command *command = cli_commands; command->name != NULL; command++)
         cli_print("  %-10s %s\n", command->name, command->summary);
-    cli_print(
-        "\n%sExamples%s\n"
-        "  bulkhead methods --worker ./hello-worker\n"
-        "  bulkhead call --worker ./hello-worker divide 42 2\n"
-        "  bulkhead call --json --deadline-ms 500 --plugin ./plugin.so resize @photo.png 640\n"
-        "\n%sExit status%s\n"
-        "  0  the method replied             4  deadline, or no progress\n"
-        "  1  the method said that it failed 5  the pool refused the request\n"
-        "  2  wrong usage                    6  the answer could not be written\n"
-        "  3  the worker died                128 + N  ended by signal N\n"
-        "\nbulkhead help COMMAND and bulkhead COMMAND --help list a command's options;\n"
-        "bulkhead --version prints the version.\n",
-        cli_bold(), cli_plain(), cli_bold(), cli_plain());
+    cli_print("\n%sExamples%s\n"
+              "  bulkhead methods --worker ./hello-worker\n"
+              "  bulkhead call --worker ./hello-worker divide 42 2\n"
+              "  bulkhead call --json --deadline-ms 500 --plugin ./plugin%s resize @photo.png 640\n"
+              "\n%sExit status%s\n"
+              "  0  the method replied             4  deadline, or no progress\n"
+              "  1  the method said that it failed 5  the pool refused the request\n"
+              "  2  wrong usage                    6  the answer could not be written\n"
+              "  3  the worker died                128 + N  ended by signal N\n"
+              "\nbulkhead help COMMAND and bulkhead COMMAND --help list a command's options;\n"
+              "bulkhead --version prints the version.\n",
+              cli_bold(), cli_plain(), cli_plugin_suffix, cli_bold(), cli_plain());
     return CLI_OK;
 }

@@ -3,40 +3,40 @@
  * Where bulkhead-host is.
  *
  * Model: an installed tree or a build tree may be moved as a whole, so the program looks around
- * itself first: in its own directory, then in ../libexec/bulkhead, and then leaves it to PATH.
+ * itself first: in its own folder, then in ../libexec/bulkhead, and then leaves it to PATH.
  */
 #include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define HOST "bulkhead-host"
 
-static char *copy(const char *text)
+/* The texts one after the other. */
+static char *join(const char *folder, const char *place, const char *name)
 {
-    char *result = malloc(strlen(text) + 1);
+    size_t size = strlen(folder) + strlen(place) + strlen(name) + 1;
+    char *path = malloc(size);
 
-    if (result == NULL)
+    if (path == NULL)
         cli_no_memory();
-    return strcpy(result, text);
+    snprintf(path, size, "%s%s%s", folder, place, name);
+    return path;
 }
 
 char *cli_host_path(void)
 {
     static const char *const places[] = {"", "../libexec/bulkhead/"};
-    char self[4096 - sizeof "../libexec/bulkhead/" HOST];
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    char *folder = cli_own_folder();
+    char *path = NULL;
 
-    if (length <= 0)
-        return copy(HOST);
-    self[length] = '\0';
-    strrchr(self, '/')[1] = '\0';
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        snprintf(path, sizeof path, "%s%s%s", self, places[i], HOST);
-        if (access(path, X_OK) == 0)
-            return copy(path);
+    for (size_t i = 0; folder != NULL && i < sizeof places / sizeof places[0]; i++) {
+        path = join(folder, places[i], HOST);
+        if (cli_is_program(path))
+            break;
+        free(path);
+        path = NULL;
     }
-    return copy(HOST);
+    free(folder);
+    return path != NULL ? path : join("", "", HOST);
 }

@@ -78,7 +78,9 @@ int main(int argc, char **argv)
     const struct cli_command *command;
     int status;
 
-    cli_out_init();
+    argv = cli_system_begin(&argc, argv);
+    if (argv == NULL)
+        return CLI_USAGE;
     if (argc < 2)
         return cli_usage(NULL, "a command is missing; try: bulkhead help");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 /* ---- single values ----------------------------------------------------------------------- */
 
@@ -27,8 +26,7 @@ void cli_list_add(struct cli_list *list, const char *text)
     items[list->count] = NULL;
 }
 
-/* Digits only, no sign, no blank; false beyond `most`. */
-static bool parse_number(const char *text, size_t length, uint64_t most, uint64_t *number)
+bool cli_parse_number(const char *text, size_t length, uint64_t most, uint64_t *number)
 {
     uint64_t result = 0;
 
@@ -107,7 +105,7 @@ static const char *set_retries(struct cli_settings *settings, const char *value,
     uint64_t number;
 
     (void)problem;
-    if (!parse_number(value, strlen(value), UINT32_MAX, &number))
+    if (!cli_parse_number(value, strlen(value), UINT32_MAX, &number))
         return "must be a whole number from 0 to 4294967295";
     settings->retries = (uint32_t)number;
     return NULL;
@@ -147,14 +145,6 @@ static const char *set_directory(struct cli_settings *settings, const char *valu
     return NULL;
 }
 
-static const char *set_user(struct cli_settings *settings, const char *value,
-                            struct bh_problem *problem)
-{
-    (void)problem;
-    settings->pool.user = value;
-    return NULL;
-}
-
 static const char *set_nice(struct cli_settings *settings, const char *value,
                             struct bh_problem *problem)
 {
@@ -163,7 +153,7 @@ static const char *set_nice(struct cli_settings *settings, const char *value,
     uint64_t number;
 
     (void)problem;
-    if (!parse_number(digits, strlen(digits), negative ? 20 : 19, &number))
+    if (!cli_parse_number(digits, strlen(digits), negative ? 20 : 19, &number))
         return "must be a whole number from -20 to 19";
     settings->pool.nice = negative ? -(int)number : (int)number;
     return NULL;
@@ -177,14 +167,6 @@ static const char *set_affinity(struct cli_settings *settings, const char *value
     return NULL;
 }
 
-static const char *set_allow_cores(struct cli_settings *settings, const char *value,
-                                   struct bh_problem *problem)
-{
-    (void)value, (void)problem;
-    settings->pool.allow_cores = true;
-    return NULL;
-}
-
 static const char *set_rearm(struct cli_settings *settings, const char *value,
                              struct bh_problem *problem)
 {
@@ -193,79 +175,14 @@ static const char *set_rearm(struct cli_settings *settings, const char *value,
     return NULL;
 }
 
-/* ---- resource limits --------------------------------------------------------------------- */
-
-#define RLIMIT_NAMES "nofile, as, data, stack, cpu, nproc, fsize, core"
-
-static const struct {
-    const char *name;
-    int resource;
-} rlimit_names[] = {
-    {"nofile", RLIMIT_NOFILE}, {"as", RLIMIT_AS},     {"data", RLIMIT_DATA},
-    {"stack", RLIMIT_STACK},   {"cpu", RLIMIT_CPU},   {"nproc", RLIMIT_NPROC},
-    {"fsize", RLIMIT_FSIZE},   {"core", RLIMIT_CORE},
-};
-_Static_assert(sizeof rlimit_names / sizeof rlimit_names[0] == CLI_RLIMITS, "a place for each");
-
-static bool parse_limit(const char *text, size_t length, uint64_t *limit)
-{
-    if (length == 9 && memcmp(text, "unlimited", 9) == 0) {
-        *limit = UINT64_MAX;
-        return true;
-    }
-    return parse_number(text, length, UINT64_MAX - 1, limit);
-}
-
-/* Keeps one limit per resource, the last one said. */
-static void keep_limit(struct cli_settings *settings, struct bh_rlimit limit)
-{
-    size_t i = 0;
-
-    while (i < settings->pool.rlimit_count && settings->rlimits[i].resource != limit.resource)
-        i++;
-    settings->rlimits[i] = limit;
-    if (i == settings->pool.rlimit_count)
-        settings->pool.rlimit_count++;
-    settings->pool.rlimits = settings->rlimits;
-}
-
-static const char *set_rlimit(struct cli_settings *settings, const char *value,
-                              struct bh_problem *problem)
-{
-    size_t name = strcspn(value, "=");
-    const char *soft = value + name + (value[name] == '=');
-    size_t soft_length = strcspn(soft, ":");
-    const char *hard = soft[soft_length] == ':' ? soft + soft_length + 1 : soft;
-    size_t hard_length = hard == soft ? soft_length : strlen(hard);
-    struct bh_rlimit limit = {0};
-    size_t i = 0;
-
-    (void)problem;
-    while (i < CLI_RLIMITS &&
-           (strlen(rlimit_names[i].name) != name || memcmp(rlimit_names[i].name, value, name) != 0))
-        i++;
-    if (i == CLI_RLIMITS)
-        return "must be NAME=SOFT[:HARD] with one of the names " RLIMIT_NAMES;
-    if (!parse_limit(soft, soft_length, &limit.soft) ||
-        !parse_limit(hard, hard_length, &limit.hard))
-        return "must be NAME=SOFT[:HARD]; SOFT and HARD are whole numbers or \"unlimited\"";
-    if (limit.soft > limit.hard)
-        return "has a soft limit above its hard limit";
-    limit.resource = rlimit_names[i].resource;
-    keep_limit(settings, limit);
-    return NULL;
-}
-
 /* ---- the tables -------------------------------------------------------------------------- */
 
-#define BOTH (CLI_CALL | CLI_METHODS)
-
 static const struct cli_option worker_options[] = {
-    {"worker", "PROGRAM", "the worker program; looked up in PATH when it has no /", BOTH,
+    {"worker", "PROGRAM", "the worker program; looked up in PATH when it has no /", CLI_BOTH,
      set_worker},
-    {"plugin", "LIBRARY", "a shared library with a method table; bulkhead-host serves it", BOTH,
+    {"plugin", "LIBRARY", "a shared library with a method table; bulkhead-host serves it", CLI_BOTH,
      set_plugin},
-    {"worker-arg", "ARG", "an argument for the worker; may be given many times", BOTH,
+    {"worker-arg", "ARG", "an argument for the worker; may be given many times", CLI_BOTH,
      set_worker_arg},
     {NULL, NULL, NULL, 0, NULL},
 };
@@ -277,26 +194,24 @@ static const struct cli_option answer_options[] = {
     {"raw", NULL, "write a reply that is bytes or a string as it is", CLI_CALL, set_raw},
     {"retries", "N", "the call may be repeated: send it again up to N times after a death (0)",
      CLI_CALL, set_retries},
-    {"verbose", NULL, "after a death, show on stderr what the worker wrote last", BOTH,
+    {"verbose", NULL, "after a death, show on stderr what the worker wrote last", CLI_BOTH,
      set_verbose},
-    {"help", NULL, "print this text", BOTH, set_help},
+    {"help", NULL, "print this text", CLI_BOTH, set_help},
     {NULL, NULL, NULL, 0, NULL},
 };
 
 static const struct cli_option process_options[] = {
-    {"name", "TEXT", "the pool's name in process lists (the program's file name)", BOTH, set_name},
-    {"env", "NAME=VALUE", "set a variable in the worker's environment, or remove NAME", BOTH,
+    {"name", "TEXT", "the pool's name in process lists (the program's file name)", CLI_BOTH,
+     set_name},
+    {"env", "NAME=VALUE", "set a variable in the worker's environment, or remove NAME", CLI_BOTH,
      set_env},
-    {"clear-env", NULL, "begin with an empty environment", BOTH, set_clear_env},
-    {"directory", "PATH", "working directory of the worker (the current one)", BOTH, set_directory},
-    {"user", "USER", "user name or number to run the worker as", BOTH, set_user},
-    {"nice", "N", "added to the niceness (0; -20 to 19)", BOTH, set_nice},
-    {"affinity", "CPUS", "processors to run on, such as 0-3,8", BOTH, set_affinity},
-    {"rlimit", "NAME=SOFT[:HARD]",
-     "limit a resource, one of " RLIMIT_NAMES "; numbers or \"unlimited\"", BOTH, set_rlimit},
-    {"allow-cores", NULL, "let a dying worker dump core, which delays the notice", BOTH,
-     set_allow_cores},
-    {"rearm-handlers", NULL, "put the fault handlers back before each request", BOTH, set_rearm},
+    {"clear-env", NULL, "begin with an empty environment", CLI_BOTH, set_clear_env},
+    {"directory", "PATH", "working directory of the worker (the current one)", CLI_BOTH,
+     set_directory},
+    {"nice", "N", "added to the niceness (0; -20 to 19)", CLI_BOTH, set_nice},
+    {"affinity", "CPUS", "processors to run on, such as 0-3,8", CLI_BOTH, set_affinity},
+    {"rearm-handlers", NULL, "put the fault handlers back before each request", CLI_BOTH,
+     set_rearm},
     {NULL, NULL, NULL, 0, NULL},
 };
 
@@ -304,6 +219,7 @@ const struct cli_group cli_groups[] = {
     {"Worker", worker_options},
     {"Answer", answer_options},
     {"Process (default in parentheses)", process_options},
+    {"Process, on this system", cli_system_options},
     {"Pool (default; allowed values)", NULL},
     {NULL, NULL},
 };

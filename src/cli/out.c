@@ -6,49 +6,33 @@
  * is never sent to a terminal as it is: control characters become \xNN. Failed writes are
  * remembered and told at the end, by cli_finish().
  *
- * SIGPIPE is left alone until the first write of ours, so that the worker processes, which inherit
- * what is ignored, see the usual.
+ * What a closed pipe does is left alone until the first write of ours, so that worker processes
+ * which were started before, and inherit it, see the usual.
  */
 #include "cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int write_error; /* errno of the first write to stdout that failed */
 
-void cli_out_init(void)
-{
-    /* A placeholder of the wrong direction: writing to it fails, as it would have. */
-    static const int flags[] = {O_RDONLY, O_RDONLY, O_WRONLY};
-
-    for (int fd = 0; fd <= 2; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags[fd]) != fd)
-            _exit(CLI_OUTPUT);
-    }
-}
-
-static bool want_colour(int fd)
+static bool want_colour(FILE *stream)
 {
     const char *no = getenv("NO_COLOR");
-    const char *terminal = getenv("TERM");
 
-    return isatty(fd) && (no == NULL || *no == '\0') && terminal != NULL &&
-           strcmp(terminal, "dumb") != 0;
+    return (no == NULL || *no == '\0') && cli_takes_colour(stream);
 }
 
 const char *cli_bold(void)
 {
-    return want_colour(STDOUT_FILENO) ? "\033[1m" : "";
+    return want_colour(stdout) ? "\033[1m" : "";
 }
 
 const char *cli_plain(void)
 {
-    return want_colour(STDOUT_FILENO) ? "\033[0m" : "";
+    return want_colour(stdout) ? "\033[0m" : "";
 }
 
 /* A control character of C1 as UTF-8 has it: 0xC2 0x80 … 0x9F. Terminals obey some of them. */
@@ -110,7 +94,7 @@ void cli_flush(void)
 static void complain(const char *who, const char *format, va_list arguments) BH_PRINTF(2, 0);
 static void complain(const char *who, const char *format, va_list arguments)
 {
-    bool colour = want_colour(STDERR_FILENO);
+    bool colour = want_colour(stderr);
     char *text = format_text(format, arguments);
 
     cli_flush();
@@ -118,6 +102,7 @@ static void complain(const char *who, const char *format, va_list arguments)
             colour ? "\033[0m" : "");
     cli_clean(stderr, text, strlen(text));
     putc('\n', stderr);
+    fflush(stderr);
     free(text);
 }
 
@@ -142,7 +127,7 @@ int cli_usage(const struct cli_command *command, const char *format, ...)
 
 void cli_write(const void *bytes, size_t length)
 {
-    signal(SIGPIPE, SIG_IGN);
+    cli_survive_closed_pipes();
     errno = 0;
     note(fwrite(bytes, 1, length, stdout) == length);
 }
@@ -161,7 +146,7 @@ void cli_print(const char *format, ...)
 
 bool cli_write_json(const bh_value *value, bool one_line)
 {
-    bool pretty = !one_line && isatty(STDOUT_FILENO);
+    bool pretty = !one_line && cli_is_terminal(stdout);
     char *text;
     size_t length;
     int error = bh_json_write(value, pretty ? BH_JSON_PRETTY : BH_JSON_COMPACT, &text, &length);
@@ -188,5 +173,6 @@ int cli_finish(int status)
 void cli_no_memory(void)
 {
     fputs("bulkhead: out of memory\n", stderr);
-    _exit(CLI_REFUSED);
+    fflush(stderr);
+    _Exit(CLI_REFUSED);
 }

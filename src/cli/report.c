@@ -140,6 +140,12 @@ void cli_report(const char *method, const struct cli_settings *settings,
     }
 }
 
+/* Text streams of Windows end a line with two characters. */
+static bool ends_with_return(const char *line, size_t length)
+{
+    return length > 0 && line[length - 1] == '\r';
+}
+
 void cli_report_output(const struct bh_death *death)
 {
     const char *at = death->output;
@@ -153,7 +159,7 @@ void cli_report_output(const struct bh_death *death)
         size_t length = end != NULL ? (size_t)(end - at) : left;
 
         fputs("  | ", stderr);
-        cli_clean(stderr, at, length);
+        cli_clean(stderr, at, length - ends_with_return(at, length));
         putc('\n', stderr);
         length += end != NULL;
         at += length;

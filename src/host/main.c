@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PROGRAM "bulkhead-host"
 #define STATUS_USAGE 2
 
 static int usage(FILE *out, int status)
@@ -26,6 +27,28 @@ static int usage(FILE *out, int status)
     return status;
 }
 
+/* @return NULL, and stderr says why, when there is no table to serve */
+static const struct bh_worker *load(const char *path)
+{
+    const size_t least = offsetof(struct bh_worker, methods) + sizeof(const struct bh_method *);
+    const struct bh_worker *table;
+
+    if (!bhi_plugin_open(PROGRAM, path, &table))
+        return NULL;
+    if (table == NULL) {
+        fprintf(stderr, PROGRAM ": %s is no plug-in: it does not export \"%s\"\n", path,
+                BH_PLUGIN_SYMBOL);
+        return NULL;
+    }
+    if (table->size < least || table->methods == NULL) {
+        fprintf(stderr,
+                PROGRAM ": %s: \"%s\" does not begin with sizeof(struct bh_worker) and a table\n",
+                path, BH_PLUGIN_SYMBOL);
+        return NULL;
+    }
+    return table;
+}
+
 int main(int argc, char **argv)
 {
     const struct bh_worker *worker;
@@ -35,15 +58,14 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0)
         return usage(stdout, 0);
     if (strcmp(argv[1], "--version") == 0) {
-        printf("bulkhead-host %s\n", bh_version());
+        printf(PROGRAM " %s\n", bh_version());
         return 0;
     }
     if (argv[1][0] == '-') { /* also a dispatcher that was not told which plug-in */
-        fprintf(stderr, "bulkhead-host: the first argument must be a plug-in, not \"%s\"\n",
-                argv[1]);
+        fprintf(stderr, PROGRAM ": the first argument must be a plug-in, not \"%s\"\n", argv[1]);
         return usage(stderr, STATUS_USAGE);
     }
-    worker = bhi_plugin_load("bulkhead-host", argv[1]);
+    worker = load(argv[1]);
     if (worker == NULL)
         return STATUS_USAGE;
     return bh_worker_main(argc - 1, argv + 1, worker);

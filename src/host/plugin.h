@@ -9,11 +9,13 @@
 #include <bulkhead/worker.h>
 
 /**
- * Loads a shared library and finds its table. It stays loaded. Says on stderr what is wrong.
+ * Loads a shared library and looks for its table. It stays loaded.
  * @param program the host's name, for messages
- * @param path    of the library; a bare name is a file in the current directory
- * @return the plug-in's table, or NULL
+ * @param path    of the library, which is the program's first argument; a bare name is a file in
+ * the current directory
+ * @param[out] table what it exports as BH_PLUGIN_SYMBOL, or NULL
+ * @return false when it cannot be loaded; stderr says why
  */
-const struct bh_worker *bhi_plugin_load(const char *program, const char *path);
+bool bhi_plugin_open(const char *program, const char *path, const struct bh_worker **table);
 
 #endif

@@ -31,28 +31,16 @@ static void *open_library(const char *path)
     return library;
 }
 
-const struct bh_worker *bhi_plugin_load(const char *program, const char *path)
+bool bhi_plugin_open(const char *program, const char *path, const struct bh_worker **table)
 {
-    const size_t least = offsetof(struct bh_worker, methods) + sizeof(const struct bh_method *);
-    const struct bh_worker *worker;
     const char *why;
     void *library = open_library(path);
 
     if (library == NULL) {
         why = dlerror();
         fprintf(stderr, "%s: cannot load %s: %s\n", program, path, why == NULL ? "no memory" : why);
-        return NULL;
+        return false;
     }
-    worker = dlsym(library, BH_PLUGIN_SYMBOL);
-    if (worker == NULL) {
-        fprintf(stderr, "%s: %s is no plug-in: it does not export \"%s\"\n", program, path,
-                BH_PLUGIN_SYMBOL);
-        return NULL;
-    }
-    if (worker->size < least || worker->methods == NULL) {
-        fprintf(stderr, "%s: %s: \"%s\" does not begin with sizeof(struct bh_worker) and a table\n",
-                program, path, BH_PLUGIN_SYMBOL);
-        return NULL;
-    }
-    return worker;
+    *table = dlsym(library, BH_PLUGIN_SYMBOL);
+    return true;
 }

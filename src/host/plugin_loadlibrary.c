@@ -5,6 +5,8 @@
  * Model: the loader finds what the plug-in needs in the plug-in's own folder, not the host's
  * (altered search path, which needs an absolute path). A plug-in that lacks something fails to
  * start, with the system's word for it. It is never unloaded: it may have threads and atexit hooks.
+ * Its path is taken from the command line itself: main() got it in a code page that cannot say
+ * everything.
  *
  * Invariants: no dialog about a missing DLL, which nobody would see in a process without a desktop:
  * the error mode is set before anything is loaded.
@@ -13,43 +15,36 @@
 
 #include <windows.h>
 
+#include <shellapi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The path as main() got it, in the process's code page, made absolute. To be freed. */
-static WCHAR *absolute(const char *path)
+/* The program's first argument, the plug-in, made absolute. To be freed; NULL: there is none. */
+static WCHAR *find_path(void)
 {
-    int units = MultiByteToWideChar(CP_ACP, 0, path, -1, NULL, 0);
-    WCHAR *wide = units <= 0 ? NULL : malloc((size_t)units * sizeof *wide);
-    WCHAR *full = NULL;
-    DWORD room;
+    int count;
+    WCHAR **words = CommandLineToArgvW(GetCommandLineW(), &count);
+    DWORD room = words != NULL && count > 1 ? GetFullPathNameW(words[1], 0, NULL, NULL) : 0;
+    WCHAR *path = room > 0 ? malloc(room * sizeof *path) : NULL;
 
-    if (wide == NULL)
-        return NULL;
-    MultiByteToWideChar(CP_ACP, 0, path, -1, wide, units);
-    room = GetFullPathNameW(wide, 0, NULL, NULL);
-    if (room > 0)
-        full = malloc(room * sizeof *full);
-    if (full != NULL && GetFullPathNameW(wide, room, full, NULL) >= room) {
-        free(full);
-        full = NULL;
-    }
-    free(wide);
-    return full;
+    if (path != NULL)
+        GetFullPathNameW(words[1], room, path, NULL);
+    LocalFree(words);
+    return path;
 }
 
-static HMODULE open_library(const char *path)
+static HMODULE open_library(void)
 {
-    WCHAR *full = absolute(path);
+    WCHAR *path = find_path();
     HMODULE library = NULL;
 
     SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
-    if (full == NULL)
+    if (path == NULL)
         SetLastError(ERROR_BAD_PATHNAME);
     else
-        library = LoadLibraryExW(full, NULL, LOAD_WITH_ALTERED_SEARCH_PATH);
-    free(full);
+        library = LoadLibraryExW(path, NULL, LOAD_WITH_ALTERED_SEARCH_PATH);
+    free(path);
     return library;
 }
 
@@ -65,26 +60,14 @@ static void say_why(const char *program, const char *path, DWORD error)
             (unsigned long)error);
 }
 
-const struct bh_worker *bhi_plugin_load(const char *program, const char *path)
+bool bhi_plugin_open(const char *program, const char *path, const struct bh_worker **table)
 {
-    const size_t least = offsetof(struct bh_worker, methods) + sizeof(const struct bh_method *);
-    const struct bh_worker *worker;
-    HMODULE library = open_library(path);
+    HMODULE library = open_library();
 
     if (library == NULL) {
         say_why(program, path, GetLastError());
-        return NULL;
+        return false;
     }
-    worker = (const struct bh_worker *)(uintptr_t)GetProcAddress(library, BH_PLUGIN_SYMBOL);
-    if (worker == NULL) {
-        fprintf(stderr, "%s: %s is no plug-in: it does not export \"%s\"\n", program, path,
-                BH_PLUGIN_SYMBOL);
-        return NULL;
-    }
-    if (worker->size < least || worker->methods == NULL) {
-        fprintf(stderr, "%s: %s: \"%s\" does not begin with sizeof(struct bh_worker) and a table\n",
-                program, path, BH_PLUGIN_SYMBOL);
-        return NULL;
-    }
-    return worker;
+    *table = (const struct bh_worker *)(uintptr_t)GetProcAddress(library, BH_PLUGIN_SYMBOL);
+    return true;
 }

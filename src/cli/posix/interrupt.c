@@ -6,13 +6,13 @@
  * lead to is ordinary code. The first one asks politely; the second leaves at once, and the pool's
  * launcher sees to the workers.
  */
-#include "cli.h"
+#include "../cli.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct {
     bool running;
@@ -32,7 +32,7 @@ static void *wait_for_signals(void *nothing)
         if (sigwait(&interrupt.set, &signal) != 0)
             continue;
         if (atomic_load(&interrupt.signal) != 0)
-            _exit(CLI_SIGNAL + signal);
+            _Exit(CLI_SIGNAL + signal);
         atomic_store(&interrupt.signal, signal);
         interrupt.act(interrupt.context);
     }
