@@ -113,7 +113,8 @@ BH_API const char *bh_cause_name(unsigned cause);
 #define BH_REGISTERS_MAX 40
 
 /** The name of register `i` in bh_death.registers on the architecture the library was built for
- * ("rax", …); NULL past the last. Static string. */
+ * ("rax", …); NULL past the last. From bh_death.first_register on: those of a worker of another
+ * architecture (Windows: 32 bits, "eax", …). Static string. */
 BH_API const char *bh_register_name(unsigned i);
 
 /** A piece of a dead worker's output and the requests that could have written it. */
@@ -157,6 +158,7 @@ struct bh_death {
     uint64_t instruction; /**< program counter */
     uint64_t stack_pointer;
     uint32_t register_count;
+    uint32_t first_register; /**< registers[i] is bh_register_name(first_register + i) */
     uint64_t registers[BH_REGISTERS_MAX];
 
     int64_t sender_pid;   /**< who sent the signal; 0 when nobody knows */
@@ -165,6 +167,7 @@ struct bh_death {
     int syscall;          /**< BH_CAUSE_SANDBOX: its number; -1 otherwise */
     char syscall_name[32];
     char detail[160]; /**< one line for a person, may be empty */
+    char dump[780];   /**< path of its minidump (bh_pool_options.dump_directory); or empty */
 
     char *output;         /**< the tail of stdout and stderr, NUL-terminated; NULL when empty. Bytes
                                as written: not promised to be UTF-8 */
@@ -254,7 +257,7 @@ BH_API void bh_cancel_free(bh_cancel *cancel);
 /** What happens in a pool. X(name, text) */
 #define BH_EVENT_LIST(X)                                                                           \
     X(BH_EVENT_STARTED, "started") /* a worker's process runs: cookie, pid */                      \
-    X(BH_EVENT_READY, "ready")     /* it can serve */                                              \
+    X(BH_EVENT_READY, "ready")     /* it can serve; `text`: its moniker, with keep_registered */   \
     X(BH_EVENT_DIED, "died")       /* `death`, which belongs to the library */                     \
     X(BH_EVENT_QUIT, "quit") /* it left as asked: idle, recycled, replaced or closing; `death` */  \
     X(BH_EVENT_RECYCLE, "recycle")   /* it was asked to leave: `text` says which rule */           \
@@ -334,13 +337,15 @@ struct bh_rlimit {
     X(memory_limit_bytes, u64, 0, 0, 1099511627776, "memory-limit-mib", 1048576,                   \
       "a worker with more anonymous memory is killed; 0: no limit")                                \
     X(lane_bytes, u32, 65536, 16384, 16777216, "lane-kib", 1024,                                   \
-      "memory shared with each worker, each way; larger messages travel in segments")              \
+      "memory shared with each worker, each way; larger messages make more of it")                 \
     X(max_request_bytes, u64, 268435456, 4096, 4294967296, "max-request-mib", 1048576,             \
       "largest arguments of one request")                                                          \
     X(max_reply_bytes, u64, 268435456, 4096, 4294967296, "max-reply-mib", 1048576,                 \
       "largest reply of one request")                                                              \
     X(output_tail_bytes, u32, 16384, 0, 16777216, "output-tail-kib", 1024,                         \
-      "end of a worker's output that is kept for its death record")
+      "end of a worker's output that is kept for its death record")                                \
+    X(dump_timeout_ms, u32, 30000, 100, 600000, "dump-timeout-ms", 1,                              \
+      "time a dying worker has to write its minidump, if dumps are wanted (Windows)")
 
 #define BH_OPTION_TYPE_u32 uint32_t
 #define BH_OPTION_TYPE_u64 uint64_t
@@ -365,8 +370,17 @@ struct bh_pool_options {
     bool allow_cores;     /**< let dying workers dump core; delays every death notice */
     bool rearm_handlers;  /**< put our fault handlers back before each request when a library
                                replaced them */
-    const char *launcher; /**< path of a launcher program; NULL: the one inside the library */
-    bh_event_fn on_event; /**< may be NULL */
+    bool keep_registered; /**< Windows: workers stay in the Running Object Table, where late-bound
+                               clients of the same user (scripts) find them by the item moniker
+                             whose display name is the text of BH_EVENT_READY: "!" and its item.
+                             Their calls wait and are waited for like the pool's. Elsewhere it means
+                               nothing */
+    const char *dump_directory; /**< Windows: an existing directory; a worker that faults or aborts
+                                     writes a minidump there first, which delays the notice of its
+                                     death, by dump_timeout_ms + 2000 at most: bh_death.dump. NULL:
+                                     no dumps. Linux refuses it: see allow_cores */
+    const char *launcher;       /**< path of a launcher program; NULL: the one inside the library */
+    bh_event_fn on_event;       /**< may be NULL */
     void *event_context;
     uint32_t event_mask; /**< bit 1 << type; 0: everything but BH_EVENT_OUTPUT */
 #define BH_OPTION_FIELD(field, type, ...) BH_OPTION_TYPE_##type field;

@@ -141,6 +141,7 @@ static void write_fault(struct bh_death *death, const struct bhp_fault *fault)
     death->instruction = fault->instruction;
     death->stack_pointer = fault->stack_pointer;
     death->register_count = fault->register_count;
+    death->first_register = fault->first_register;
     memcpy(death->registers, fault->registers, sizeof(death->registers));
     death->sender_pid = fault->kind == BHP_FAULT_SIGNAL ? fault->sender_pid : 0;
     death->sender_uid = fault->sender_uid;
@@ -185,6 +186,7 @@ void bhi_death_write(struct bh_death *death, const struct bhi_known *known,
     if (death->cause == BH_CAUSE_MEMORY_LIMIT && known->killed)
         death->limit_bytes = known->limit_bytes;
     write_detail(death, known, obituary);
+    memcpy(death->dump, obituary->dump, sizeof(death->dump));
 }
 
 void bh_death_deinit(struct bh_death *death)

@@ -86,6 +86,8 @@ static void add_evidence(struct line *line, const struct bh_death *death)
         add(line, ", system call %s (%d)", death->syscall_name, death->syscall);
     if (death->detail[0])
         add(line, ": %s", death->detail);
+    if (death->dump[0])
+        add(line, ", dumped to %s", death->dump);
 }
 
 char *bh_death_describe(const struct bh_death *death, char *text, size_t size)
@@ -176,7 +178,7 @@ static int put_registers(int before, bh_value *map, const struct bh_death *death
     int result = before;
 
     for (unsigned i = 0; i < death->register_count && i < BH_REGISTERS_MAX; i++) {
-        const char *name = bh_register_name(i);
+        const char *name = bh_register_name(death->first_register + i);
         if (name)
             result = put_hex(result, &registers, name, death->registers[i]);
     }
@@ -263,6 +265,8 @@ int bh_death_to_value(const struct bh_death *death, bh_value *out)
     result = put_number(result, &map, "system_us", death->system_us);
     if (death->detail[0])
         result = put_bytes_as_text(result, &map, "detail", death->detail, strlen(death->detail));
+    if (death->dump[0])
+        result = put_bytes_as_text(result, &map, "dump", death->dump, strlen(death->dump));
     bh_death_describe(death, line, sizeof(line));
     result = put_bytes_as_text(result, &map, "text", line, strlen(line));
     result = put_bytes_as_text(result, &map, "output", death->output ? death->output : "",

@@ -115,6 +115,7 @@ struct bhp_fault {
     int64_t sender_pid; /* 0: none */
     uint32_t sender_uid;
     uint32_t register_count;
+    uint32_t first_register; /* registers[i] is bhp_register_name(first_register + i) */
     uint64_t registers[BH_REGISTERS_MAX];
 };
 
@@ -159,7 +160,8 @@ struct bhp_obituary {
     uint64_t system_us;
     uint64_t max_rss_bytes; /* most memory of all kinds it ever had; 0: not known */
     char detail[160];
-    struct bhp_box box; /* read after the end: final */
+    char dump[sizeof(((struct bh_death *)0)->dump)]; /* path of what it dumped; or empty */
+    struct bhp_box box;                              /* read after the end: final */
 };
 
 /** Name of a signal ("SIGSEGV") or "" when `signal` is none. Static. */
@@ -194,6 +196,9 @@ int64_t bhp_worker_pid(const bhp_worker *worker);
 /** The announced methods of a READY worker: an array of {name, help} maps that belongs to the
  * worker. */
 const bh_value *bhp_worker_methods(const bhp_worker *worker);
+/** The name by which others than the pool find a READY worker, if the pool keeps it registered;
+ * else NULL. Belongs to the worker. */
+const char *bhp_worker_moniker(const bhp_worker *worker);
 /** Copies what the worker wrote to stdout and stderr, without blocking. @return bytes, 0: nothing
  * now */
 size_t bhp_worker_output(bhp_worker *worker, char *buffer, size_t size);

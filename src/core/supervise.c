@@ -63,6 +63,13 @@ static uint32_t take(bh_pool *pool, uint32_t *bits)
     return taken;
 }
 
+static const char *life_text(const struct bhi_life *life, enum bh_event_type type)
+{
+    if (type == BH_EVENT_RECYCLE)
+        return life->leave_why;
+    return type == BH_EVENT_READY ? bhp_worker_moniker(life->worker) : NULL;
+}
+
 /* In the order of a life. */
 static void tell_life(struct bhi_life *life)
 {
@@ -71,7 +78,7 @@ static void tell_life(struct bhi_life *life)
     uint32_t bits = take(life->pool, &life->tell);
 
     for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-        const char *text = order[i] == BH_EVENT_RECYCLE ? life->leave_why : NULL;
+        const char *text = life_text(life, order[i]);
         if (bits >> order[i] & 1)
             emit_for(life, order[i], text, text ? strlen(text) : 0);
     }

@@ -270,6 +270,13 @@ const bh_value *bhp_worker_methods(const bhp_worker *worker)
     return &worker->methods;
 }
 
+/** See platform.h. Nobody else can find it. */
+const char *bhp_worker_moniker(const bhp_worker *worker)
+{
+    (void)worker;
+    return NULL;
+}
+
 /* A grandchild's writing, without end. */
 static size_t write_endlessly(char *buffer, size_t size)
 {

@@ -349,6 +349,13 @@ const bh_value *bhp_worker_methods(const bhp_worker *worker)
     return &worker->methods.list;
 }
 
+/** See platform.h. There is no table of running objects here. */
+const char *bhp_worker_moniker(const bhp_worker *worker)
+{
+    (void)worker;
+    return NULL;
+}
+
 /** See platform.h. */
 size_t bhp_worker_output(bhp_worker *worker, char *buffer, size_t size)
 {

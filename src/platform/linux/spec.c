@@ -186,6 +186,15 @@ static void add_environment(struct writer *w, const struct bh_pool_options *opti
     }
 }
 
+/* What Linux does not have. */
+static int refuse_foreign(const struct bh_pool_options *options, struct bh_problem *problem)
+{
+    if (options->dump_directory != NULL)
+        return bhi_problem_set(problem, BH_E_UNSUPPORTED, 0,
+                               "dump-directory: on Linux workers leave cores; see allow_cores");
+    return BH_OK;
+}
+
 static int add_all(struct writer *w, const struct bh_pool_options *options, const char *pool,
                    const char *program, struct bh_problem *problem)
 {
@@ -196,7 +205,9 @@ static int add_all(struct writer *w, const struct bh_pool_options *options, cons
     append(w, &w->head, sizeof(w->head));
     add_nice(w, options->nice);
     add_rlimits(w, options);
-    int rc = add_cpus(w, options->affinity, problem);
+    int rc = refuse_foreign(options, problem);
+    if (rc == BH_OK)
+        rc = add_cpus(w, options->affinity, problem);
     if (rc == BH_OK)
         rc = add_user(w, options->user, problem);
     if (rc != BH_OK)

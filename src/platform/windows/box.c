@@ -9,6 +9,7 @@
  * it is used as an index or a length unchecked. It is hearsay all the same.
  */
 #include "box.h"
+#include "names.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +21,12 @@ static void copy_registers(struct bhp_fault *out, const struct bhw_fault *in)
 {
     uint32_t count = ONCE(uint32_t, in->register_count);
 
-    out->register_count = count <= BHW_REGISTERS_MAX ? count : 0;
+    uint32_t first = bhw_registers_of(ONCE(uint32_t, in->machine));
+
+    if (count > BHW_REGISTERS_MAX || first == BHW_REGISTERS_UNKNOWN)
+        return;
+    out->first_register = first;
+    out->register_count = count;
     for (uint32_t i = 0; i < out->register_count; i++)
         out->registers[i] = ONCE(uint64_t, in->registers[i]);
 }
@@ -55,6 +61,18 @@ bool bhw_box_aborted(const bhp_worker *worker)
 {
     return atomic_load_explicit(&worker->box->aborted, memory_order_relaxed) != 0 &&
            atomic_load_explicit(&worker->box->exiting, memory_order_relaxed) != 1;
+}
+
+/** See box.h. */
+uint32_t bhw_box_exception(const bhp_worker *worker)
+{
+    const struct bhw_fault *in = &worker->box->fault;
+    uint32_t exception = ONCE(uint32_t, in->exception);
+
+    return atomic_load_explicit(&in->state, memory_order_acquire) == BHW_FAULT_COMPLETE &&
+                   exception >> 31
+               ? exception
+               : 0;
 }
 
 /** See box.h. */

@@ -220,7 +220,7 @@ static enum bhp_lane_end unsent(int code, const struct bh_problem *problem, stru
     switch (code) {
     case BH_E_MEMORY:
         return BHP_LANE_MEMORY;
-    case BH_E_SYSTEM: /* a blob could not be given to a worker that has ended */
+    case BH_E_SYSTEM: /* an arena could not be given to a worker that has ended */
         return BHP_LANE_LOST;
     case BH_E_TOO_LARGE:
         return bhw_lane_say(reply, BHP_LANE_TOO_LARGE, "%s", problem->text);
@@ -247,7 +247,7 @@ static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, D
         end = invoke(worker, call, id, &parameters, &run, reply);
     else
         end = unsent(rc, &problem, reply);
-    bhw_blobs_end(&run, rc == BH_OK);
+    bhw_blobs_end(&run);
     if (rc == BH_OK)
         bhw_arguments_free(parameters.rgvarg, call->argument_count);
     return end;

@@ -25,17 +25,15 @@ bool bhw_lane_is_transport(HRESULT result);
 
 /* ---- blobs.c ---- */
 
-/** What one call put and may have to take back. */
+/** The payloads of one call. */
 struct bhw_blob_run {
     bhp_worker *worker;
-    uint64_t *put; /* handles in the worker, `count` of them: owned */
-    size_t count;
-    size_t room;
+    bool fetched;           /* the worker's arena was fetched for this call's reply */
     struct bhw_blobs blobs; /* to be handed to the translation */
 };
 
 void bhw_blobs_begin(struct bhw_blob_run *run, bhp_worker *worker);
-/** @param sent whether the worker has the arguments: then what was put is the worker's to close */
-void bhw_blobs_end(struct bhw_blob_run *run, bool sent);
+/** The reply has been read, or there is none. */
+void bhw_blobs_end(struct bhw_blob_run *run);
 
 #endif

@@ -46,6 +46,7 @@ static void give_birth(void *context)
 
     bhw_close(&worker->client);
     if (created) {
+        bhw_dump_watch(worker);
         bhw_note(worker, BHW_NOTE_STARTED);
         if (bhw_hello_await(worker) && bhw_hello(worker))
             bhw_note(worker, BHW_NOTE_READY);
@@ -124,6 +125,7 @@ void bhp_worker_free(bhp_worker *worker)
         return;
     if (worker->wait != NULL)
         UnregisterWaitEx(worker->wait, INVALID_HANDLE_VALUE);
+    bhw_dump_unwatch(worker);
     bhw_deputy_free(worker->deputy);
     bhw_output_close(&worker->output);
     unlink_worker(worker);
@@ -132,6 +134,7 @@ void bhp_worker_free(bhp_worker *worker)
     process = atomic_load(&worker->process);
     bhw_close(&process);
     bhw_close(&worker->client);
+    bhw_blobs_free(worker);
     bhw_sections_free(worker);
     bhw_methods_deinit(&worker->methods);
     bhi_free(worker->dispids);
@@ -190,4 +193,10 @@ int64_t bhp_worker_pid(const bhp_worker *worker)
 const bh_value *bhp_worker_methods(const bhp_worker *worker)
 {
     return &worker->methods.list;
+}
+
+/** See platform.h. */
+const char *bhp_worker_moniker(const bhp_worker *worker)
+{
+    return worker->nursery->keep_registered ? worker->moniker : NULL;
 }

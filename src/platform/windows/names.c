@@ -27,19 +27,37 @@ const char *bhp_syscall_name(int number)
     return NULL;
 }
 
-static const char *const registers[] = {
-#define ROW(name, field) name,
-    BHW_REGISTER_LIST(ROW)
-#undef ROW
-        NULL};
+/* The processors whose registers have names, this library's own first. */
+static const struct {
+    uint32_t machine;
+    const char *names[BHW_REGISTERS_MAX + 1];
+} machines[] = {
+#define NAME(name, field) name,
+    {BHW_MACHINE, {BHW_REGISTER_LIST(NAME) NULL}},
+    {IMAGE_FILE_MACHINE_I386, {BHW_REGISTERS_OF_X86(NAME) NULL}},
+    {IMAGE_FILE_MACHINE_AMD64, {BHW_REGISTERS_OF_X64(NAME) NULL}},
+    {IMAGE_FILE_MACHINE_ARM64, {BHW_REGISTERS_OF_ARM64(NAME) NULL}},
+#undef NAME
+};
 
-_Static_assert(BHW_COUNT(registers) <= BHW_REGISTERS_MAX + 1, "a record holds them all");
 _Static_assert(BHW_REGISTERS_MAX == BH_REGISTERS_MAX, "the protocol's record and the public one");
 
-/** See platform.h. */
+/** See names.h. */
+uint32_t bhw_registers_of(uint32_t machine)
+{
+    for (uint32_t i = 0; i < BHW_COUNT(machines); i++) {
+        if (machines[i].machine == machine)
+            return i * (BHW_REGISTERS_MAX + 1);
+    }
+    return BHW_REGISTERS_UNKNOWN;
+}
+
+/** See platform.h. Each set of names ends with a NULL. */
 const char *bhp_register_name(unsigned i)
 {
-    return i < BHW_COUNT(registers) ? registers[i] : NULL;
+    unsigned set = i / (BHW_REGISTERS_MAX + 1);
+
+    return set < BHW_COUNT(machines) ? machines[set].names[i % (BHW_REGISTERS_MAX + 1)] : NULL;
 }
 
 /* Exceptions that a filter sees, by their codes. */

@@ -9,6 +9,11 @@
 
 #include <stdint.h>
 
+/** Where the names of a processor's registers begin in bhp_register_name(); its first one is this
+ * library's own. @param machine IMAGE_FILE_MACHINE_…, of a worker of any bitness */
+#define BHW_REGISTERS_UNKNOWN UINT32_MAX
+uint32_t bhw_registers_of(uint32_t machine);
+
 /** "EXCEPTION_ACCESS_VIOLATION", or NULL when the code has no name here. Static. */
 const char *bhw_exception_name(uint32_t code);
 

@@ -16,10 +16,34 @@
 #include "core/alloc.h"
 #include "core/problem.h"
 
+typedef HRESULT(WINAPI *increment_fn)(CO_MTA_USAGE_COOKIE *cookie);
+typedef HRESULT(WINAPI *decrement_fn)(CO_MTA_USAGE_COOKIE cookie);
+
+/* A function of COM's that not every import library knows (32-bit mingw-w64). */
+static FARPROC of_com(const char *name)
+{
+    return GetProcAddress(GetModuleHandleW(L"ole32.dll"), name);
+}
+
+static HRESULT increment_usage(CO_MTA_USAGE_COOKIE *cookie)
+{
+    increment_fn increment = (increment_fn)(void (*)(void))of_com("CoIncrementMTAUsage");
+
+    return increment != NULL ? increment(cookie) : E_NOTIMPL;
+}
+
+static void decrement_usage(CO_MTA_USAGE_COOKIE cookie)
+{
+    decrement_fn decrement = (decrement_fn)(void (*)(void))of_com("CoDecrementMTAUsage");
+
+    if (decrement != NULL)
+        decrement(cookie);
+}
+
 static int keep_apartment(bhp_nursery *nursery, struct bh_problem *problem)
 {
     char text[160];
-    HRESULT result = CoIncrementMTAUsage(&nursery->mta);
+    HRESULT result = increment_usage(&nursery->mta);
 
     if (SUCCEEDED(result)) {
         nursery->in_mta = true;
@@ -56,8 +80,10 @@ int bhp_nursery_open(bhp_nursery **nursery, const struct bh_pool_options *option
     *made = (bhp_nursery){
         .max_request_bytes = options->max_request_bytes,
         .max_reply_bytes = options->max_reply_bytes,
-        .blob_bytes = options->lane_bytes,
+        .arena_bytes = options->lane_bytes,
         .rearm = options->rearm_handlers,
+        .keep_registered = options->keep_registered,
+        .dump_timeout_ms = options->dump_timeout_ms,
     };
     int rc = build(made, options, problem);
     if (rc != BH_OK) {
@@ -77,7 +103,7 @@ void bhp_nursery_close(bhp_nursery *nursery)
     bhw_security_deinit(&nursery->security);
     bhw_close(&nursery->bell);
     if (nursery->in_mta)
-        CoDecrementMTAUsage(nursery->mta);
+        decrement_usage(nursery->mta);
     bhi_free(nursery);
 }
 

@@ -9,8 +9,9 @@
  *   sections.c  what it shares with a worker   process.c   CreateProcess and the job
  *   hello.c     moniker, greeting, methods     output.c    the pipe of stdout and stderr
  *   lane*.c     requests and replies           obituary.c  what the system says of it
- *   blobs.c     payloads in sections           box.c       what it wrote about itself
+ *   blobs.c     payloads in arenas             box.c       what it wrote about itself
  *   deputy.c    calls for callers in other apartments
+ *   dump.c      the time that a dump may take
  *
  * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic, or
  * fixed before the worker is handed out), [midwife] (of the thread that brings the worker to its
@@ -20,6 +21,7 @@
 #ifndef BHW_NURSERY_H
 #define BHW_NURSERY_H
 
+#include "arena.h"
 #include "core/platform.h"
 #include "protocol.h"
 #include "support.h"
@@ -37,6 +39,7 @@ struct bhw_spec {
     size_t environment_units;
     size_t environment_split; /* where our own variable belongs */
     WCHAR *directory;         /* owned */
+    WCHAR *dumps;             /* a directory: owned; NULL: no dumps */
     DWORD priority;           /* a creation flag, or 0 */
     DWORD_PTR affinity;       /* or 0 */
     char pool[64];            /* name, fit for a command line */
@@ -48,8 +51,10 @@ struct bhp_nursery {
     struct bhw_security security;
     uint64_t max_request_bytes;
     uint64_t max_reply_bytes;
-    uint32_t blob_bytes;
+    uint32_t arena_bytes; /* of the smallest arena */
     bool rearm;
+    bool keep_registered;
+    uint32_t dump_timeout_ms;
     bool in_mta; /* `mta` keeps the multithreaded apartment alive */
     CO_MTA_USAGE_COOKIE mta;
     HANDLE bell; /* auto-reset: the loop has something to look at */
@@ -104,6 +109,7 @@ enum {
     BHW_GIVEN_BOX,
     BHW_GIVEN_BELL,
     BHW_GIVEN_DISPATCHER,
+    BHW_GIVEN_DUMPING,
     BHW_GIVEN_CHANNEL,
     BHW_GIVEN_INPUT = BHW_GIVEN_CHANNEL,
     BHW_GIVEN_OUTPUT,
@@ -131,13 +137,17 @@ struct bhp_worker {
     HANDLE box_section;
     HANDLE bell;
     HANDLE ready;
-    HANDLE job; /* dies with us, and takes along what the worker started */
+    HANDLE dumping; /* manual-reset: it writes a dump */
+    HANDLE job;     /* dies with us, and takes along what the worker started */
     struct bhw_output output;
     bhp_thread *midwife;
+    char moniker[BHW_NAME_CHARS + 1]; /* its display name */
 
     /* [midwife] */
-    HANDLE client; /* the pipe's writing end, until it was given */
-    HANDLE wait;   /* of the system's thread pool, for the process */
+    HANDLE client;    /* the pipe's writing end, until it was given */
+    HANDLE wait;      /* of the system's thread pool, for the process */
+    HANDLE dump_wait; /* likewise, for `dumping` */
+    HANDLE late_wait; /* made by that: for the process once more, with a limit */
     DWORD main_thread;
     struct bhp_obituary obituary;
     IDispatch *object;          /* fixed from READY on [any] */
@@ -157,6 +167,8 @@ struct bhp_worker {
     char lane_detail[160]; /* fixed once lane_blamed */
     DISPID *dispids;       /* by position; 0: not looked up yet */
     struct bhw_deputy *deputy;
+    struct bhw_arena request;
+    struct bhw_arena_view reply;
 };
 
 /* ---- loop.c ---- */
@@ -184,6 +196,8 @@ WCHAR *bhw_spec_command(const struct bhw_spec *spec, const WCHAR *argument);
 /** Makes the sections, the events and the job. */
 int bhw_sections_make(bhp_worker *worker, struct bh_problem *problem);
 void bhw_sections_free(bhp_worker *worker);
+/** Unmaps its arenas. */
+void bhw_blobs_free(bhp_worker *worker);
 
 /** Makes the pipe. @param[out] client the end to write to, not inheritable */
 int bhw_output_make(bhp_worker *worker, HANDLE *client, struct bh_problem *problem);
@@ -199,6 +213,14 @@ bool bhw_hello_await(bhp_worker *worker);
 /** Binds the object and learns the methods. @return whether; else it has ended, or broke the
  * protocol and is killed. Midwife only. */
 bool bhw_hello(bhp_worker *worker);
+
+/** Names the file of its dump, if the pool wants dumps. */
+int bhw_dump_name(bhp_worker *worker, struct bh_problem *problem);
+/** From now on a worker that takes too long to write its dump is ended. Midwife only. */
+void bhw_dump_watch(bhp_worker *worker);
+void bhw_dump_unwatch(bhp_worker *worker);
+/** After its end: the dump's path, or what became of it, goes into the obituary. */
+void bhw_dump_note(bhp_worker *worker);
 
 /** Position of a method, or -1. Any thread. */
 int64_t bhw_methods_find(const struct bhw_methods *methods, const char *name);

@@ -164,6 +164,7 @@ void bhw_obituary_write(bhp_worker *worker)
     }
     if (GetExitCodeProcess(process, &code))
         note_code(worker, code);
+    bhw_dump_note(worker);
     TerminateJobObject(worker->job, BHW_KILLED); /* what it left behind */
 }
 

@@ -13,6 +13,8 @@
  */
 #include "nursery.h"
 
+#include "text16.h"
+
 #include "core/alloc.h"
 
 #include <stdio.h>
@@ -28,6 +30,7 @@ struct birth {
     DWORD flags;
     PROCESS_INFORMATION made;
     const char *step; /* that failed */
+    char *path;       /* the step, where it is the path that was refused: owned */
 };
 
 static bool fails(struct birth *birth, const char *step)
@@ -65,6 +68,7 @@ static bool make_given(struct birth *birth)
     given[BHW_GIVEN_BOX] = inheritable(worker->box_section, FILE_MAP_READ | FILE_MAP_WRITE);
     given[BHW_GIVEN_BELL] = inheritable(worker->bell, SYNCHRONIZE);
     given[BHW_GIVEN_DISPATCHER] = inheritable(GetCurrentProcess(), SYNCHRONIZE);
+    given[BHW_GIVEN_DUMPING] = inheritable(worker->dumping, EVENT_MODIFY_STATE);
     given[BHW_GIVEN_INPUT] = null_device();
     given[BHW_GIVEN_OUTPUT] =
         inheritable(worker->client, FILE_GENERIC_WRITE | FILE_READ_ATTRIBUTES);
@@ -84,11 +88,12 @@ static bool make_texts(struct birth *birth)
     bhw_print(text, BHW_COUNT(text), BHW_ARGUMENT "%s,%llu,%lu", spec->pool,
               (unsigned long long)birth->worker->cookie, (unsigned long)GetCurrentProcessId());
     birth->command = bhw_spec_command(spec, text);
-    bhw_print(text, BHW_COUNT(text), BHW_ENVIRONMENT "=%llx,%llx,%llx,%llx",
+    bhw_print(text, BHW_COUNT(text), BHW_ENVIRONMENT "=%llx,%llx,%llx,%llx,%llx",
               (unsigned long long)(uintptr_t)given[BHW_GIVEN_CALL],
               (unsigned long long)(uintptr_t)given[BHW_GIVEN_BOX],
               (unsigned long long)(uintptr_t)given[BHW_GIVEN_BELL],
-              (unsigned long long)(uintptr_t)given[BHW_GIVEN_DISPATCHER]);
+              (unsigned long long)(uintptr_t)given[BHW_GIVEN_DISPATCHER],
+              (unsigned long long)(uintptr_t)given[BHW_GIVEN_DUMPING]);
     birth->environment = bhw_spec_environment(spec, text);
     if (birth->command != NULL && birth->environment != NULL)
         return true;
@@ -144,6 +149,17 @@ static bool call_system(struct birth *birth)
                           birth->environment, spec->directory, &startup.StartupInfo, &birth->made);
 }
 
+/* Names what was refused: nobody can mend "CreateProcess". */
+static bool refuses(struct birth *birth)
+{
+    const struct bhw_spec *spec = &birth->worker->nursery->spec;
+    DWORD error = GetLastError();
+
+    birth->path = bhw_text16_new_utf8(error == ERROR_DIRECTORY ? spec->directory : spec->program);
+    SetLastError(error);
+    return fails(birth, birth->path != NULL ? birth->path : "CreateProcess");
+}
+
 /* Whether a refusal may be one of the job list, which Windows 10 brought. */
 static bool may_be_the_list(DWORD error)
 {
@@ -160,10 +176,10 @@ static bool create(struct birth *birth)
     if (make_list(birth, true) && call_system(birth))
         return true;
     if (!may_be_the_list(GetLastError()))
-        return fails(birth, "CreateProcess");
+        return refuses(birth);
     drop_list(birth);
     birth->flags |= CREATE_SUSPENDED;
-    return (make_list(birth, false) && call_system(birth)) || fails(birth, "CreateProcess");
+    return (make_list(birth, false) && call_system(birth)) || refuses(birth);
 }
 
 /* Puts it into its job if it is not there, sets what can be set from outside, and lets it run. */
@@ -213,6 +229,7 @@ static void clean_up(struct birth *birth)
     drop_list(birth);
     bhi_free(birth->command);
     bhi_free(birth->environment);
+    bhi_free(birth->path);
 }
 
 /** See nursery.h. */

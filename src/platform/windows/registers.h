@@ -6,15 +6,15 @@
  * it. So neither can drift from the other.
  *
  * X(name, field): `field` is where CONTEXT keeps it. The lists may grow at the end, up to
- * BHW_REGISTERS_MAX; an order that changes needs a new BHW_VERSION. That of x86 is the beginning of
- * that of x86-64: a 64-bit dispatcher shows a 32-bit worker's eax as rax, whose lower half it is.
+ * BHW_REGISTERS_MAX; an order that changes needs a new BHW_VERSION. All lists are there always: a
+ * worker may be of another bitness than its dispatcher.
  */
 #ifndef BHW_REGISTERS_H
 #define BHW_REGISTERS_H
 
-#if defined(_M_X64) || defined(__x86_64__)
+#include <windows.h>
 
-#define BHW_REGISTER_LIST(X)                                                                       \
+#define BHW_REGISTERS_OF_X64(X)                                                                    \
     X("rax", Rax)                                                                                  \
     X("rbx", Rbx)                                                                                  \
     X("rcx", Rcx)                                                                                  \
@@ -33,12 +33,8 @@
     X("r13", R13)                                                                                  \
     X("r14", R14)                                                                                  \
     X("r15", R15)
-#define BHW_REGISTER_PC Rip
-#define BHW_REGISTER_SP Rsp
 
-#elif defined(_M_IX86) || defined(__i386__)
-
-#define BHW_REGISTER_LIST(X)                                                                       \
+#define BHW_REGISTERS_OF_X86(X)                                                                    \
     X("eax", Eax)                                                                                  \
     X("ebx", Ebx)                                                                                  \
     X("ecx", Ecx)                                                                                  \
@@ -49,12 +45,8 @@
     X("esp", Esp)                                                                                  \
     X("eip", Eip)                                                                                  \
     X("eflags", EFlags)
-#define BHW_REGISTER_PC Eip
-#define BHW_REGISTER_SP Esp
 
-#elif defined(_M_ARM64) || defined(__aarch64__)
-
-#define BHW_REGISTER_LIST(X)                                                                       \
+#define BHW_REGISTERS_OF_ARM64(X)                                                                  \
     X("x0", X[0])                                                                                  \
     X("x1", X[1])                                                                                  \
     X("x2", X[2])                                                                                  \
@@ -71,9 +63,22 @@
     X("sp", Sp)                                                                                    \
     X("pc", Pc)                                                                                    \
     X("cpsr", Cpsr)
+
+#if defined(_M_X64) || defined(__x86_64__)
+#define BHW_MACHINE IMAGE_FILE_MACHINE_AMD64
+#define BHW_REGISTER_LIST BHW_REGISTERS_OF_X64
+#define BHW_REGISTER_PC Rip
+#define BHW_REGISTER_SP Rsp
+#elif defined(_M_IX86) || defined(__i386__)
+#define BHW_MACHINE IMAGE_FILE_MACHINE_I386
+#define BHW_REGISTER_LIST BHW_REGISTERS_OF_X86
+#define BHW_REGISTER_PC Eip
+#define BHW_REGISTER_SP Esp
+#elif defined(_M_ARM64) || defined(__aarch64__)
+#define BHW_MACHINE IMAGE_FILE_MACHINE_ARM64
+#define BHW_REGISTER_LIST BHW_REGISTERS_OF_ARM64
 #define BHW_REGISTER_PC Pc
 #define BHW_REGISTER_SP Sp
-
 #else
 #error "no list of registers for this processor"
 #endif

@@ -29,19 +29,26 @@ static void write_call(bhp_worker *worker)
     call->max_request_bytes = nursery->max_request_bytes;
     call->max_reply_bytes = nursery->max_reply_bytes;
     call->rearm = nursery->rearm;
-    call->blob_bytes = nursery->blob_bytes;
+    call->keep_registered = nursery->keep_registered;
+    call->dump_timeout_ms = nursery->dump_timeout_ms;
+    call->blob_bytes = BHW_BLOB_BYTES;
+    call->arena_bytes = nursery->arena_bytes;
     bhw_print((WCHAR *)call->ready_event, BHW_NAME_CHARS, "Local\\bulkhead-%lu-%llu-%016llx%016llx",
               pid, (unsigned long long)worker->cookie, chance[0], chance[1]);
     bhw_print((WCHAR *)call->item, BHW_NAME_CHARS, "bulkhead-%lu-%llu-%016llx%016llx", pid,
               (unsigned long long)worker->cookie, chance[1], chance[0]);
+    worker->moniker[0] = '!';
+    bhw_narrow(worker->moniker + 1, sizeof(worker->moniker) - 1, (const WCHAR *)call->item,
+               BHW_NAME_CHARS);
 }
 
 static int make_events(bhp_worker *worker, struct bh_problem *problem)
 {
     worker->bell = CreateEventW(NULL, FALSE, FALSE, NULL);
+    worker->dumping = CreateEventW(NULL, TRUE, FALSE, NULL);
     worker->ready = CreateEventW(&worker->nursery->security.attributes, TRUE, FALSE,
                                  (const WCHAR *)worker->call->ready_event);
-    if (worker->bell == NULL || worker->ready == NULL)
+    if (worker->bell == NULL || worker->dumping == NULL || worker->ready == NULL)
         return bhw_problem_last(problem, "an event for a worker");
     if (GetLastError() == ERROR_ALREADY_EXISTS)
         return bhw_problem_last(problem, "the name of the ready event is taken");
@@ -71,7 +78,9 @@ int bhw_sections_make(bhp_worker *worker, struct bh_problem *problem)
     if (worker->call == NULL || worker->box == NULL)
         return bhw_problem_last(problem, "memory shared with a worker");
     write_call(worker);
-    int rc = make_events(worker, problem);
+    int rc = bhw_dump_name(worker, problem);
+    if (rc == BH_OK)
+        rc = make_events(worker, problem);
     return rc == BH_OK ? make_job(worker, problem) : rc;
 }
 
@@ -88,5 +97,6 @@ void bhw_sections_free(bhp_worker *worker)
     bhw_close(&worker->box_section);
     bhw_close(&worker->bell);
     bhw_close(&worker->ready);
+    bhw_close(&worker->dumping);
     bhw_close(&worker->job);
 }

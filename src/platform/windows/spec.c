@@ -139,6 +139,26 @@ static int add_directory(struct bhw_spec *spec, const char *directory, struct bh
     return spec->directory != NULL ? BH_OK : bhw_problem_last(problem, "the directory");
 }
 
+static int add_dumps(struct bhw_spec *spec, const char *directory, struct bh_problem *problem)
+{
+    WCHAR *name = NULL;
+
+    if (directory == NULL)
+        return BH_OK;
+    int rc = widen(directory, "the dump directory", &name, problem);
+    if (rc != BH_OK)
+        return rc;
+    spec->dumps = absolute(name);
+    bhi_free(name);
+    DWORD attributes =
+        spec->dumps != NULL ? GetFileAttributesW(spec->dumps) : INVALID_FILE_ATTRIBUTES;
+    if (attributes == INVALID_FILE_ATTRIBUTES)
+        return bhw_problem_last(problem, "the dump directory");
+    return attributes & FILE_ATTRIBUTE_DIRECTORY
+               ? BH_OK
+               : bhi_problem_set(problem, BH_E_INVALID, 0, "no directory: %s", directory);
+}
+
 /* ---- the command line ---- */
 
 static bool needs_quotes(const WCHAR *argument)
@@ -305,6 +325,8 @@ int bhw_spec_init(struct bhw_spec *spec, const struct bh_pool_options *options,
     if (rc == BH_OK)
         rc = add_directory(spec, options->directory, problem);
     if (rc == BH_OK)
+        rc = add_dumps(spec, options->dump_directory, problem);
+    if (rc == BH_OK)
         rc = add_command(spec, options, problem);
     if (rc == BH_OK)
         rc = add_affinity(spec, options->affinity, problem);
@@ -320,5 +342,6 @@ void bhw_spec_deinit(struct bhw_spec *spec)
     bhi_free(spec->command);
     bhi_free(spec->environment);
     bhi_free(spec->directory);
+    bhi_free(spec->dumps);
     *spec = (struct bhw_spec){0};
 }

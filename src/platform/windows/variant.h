@@ -15,18 +15,23 @@
 #include <oleauto.h>
 
 /**
- * How large payloads travel beside the VARIANTs. The two callbacks belong to the dispatcher and the
- * worker; both return BH_OK or a code of enum bh_error. What was put stays theirs: when a
- * conversion fails, or its VARIANT is never read, they know from put() what to take back.
+ * How large payloads travel beside the VARIANTs. The callbacks belong to the dispatcher and the
+ * worker; all return BH_OK or a code of enum bh_error. What was put stays theirs.
  */
 struct bhw_blobs {
     size_t threshold; /**< put() bytes and typed arrays of at least so many bytes; 0: never */
-    void *context;    /**< handed to both */
+    bool in_place;    /**< what is read views what find() found, which nobody can change, instead of
+                           copying it */
+    void *context;    /**< handed to all */
+    /** A message begins whose payloads to put() take up so many bytes, the sum of their
+     * BHW_ARENA_SPACE(). May be NULL. */
+    int (*reserve)(void *context, uint64_t bytes);
     /** Keeps a copy of `bytes` (at least 1) bytes, and names it. NULL: never. */
-    int (*put)(void *context, const void *data, size_t bytes, uint64_t *handle);
-    /** Copies what a name that came from outside stands for to `copy_to`; BH_E_SYNTAX when there is
-     * no such name, or less than `bytes` behind it. NULL: references are refused. */
-    int (*get)(void *context, uint64_t handle, size_t bytes, void *copy_to);
+    int (*put)(void *context, const void *data, size_t bytes, uint64_t *name);
+    /** Where that lies which a name from outside stands for, until the next find(), or, in place,
+     * for as long as the value is needed; BH_E_SYNTAX when there is no such name, or less than
+     * `bytes` behind it. NULL: references are refused. */
+    int (*find)(void *context, uint64_t name, size_t bytes, const void **data);
 };
 
 /**
@@ -43,7 +48,7 @@ int bhw_variant_from_value(VARIANT *out, const bh_value *value, struct bhw_blobs
 
 /**
  * Makes a value of one VARIANT, which may come from anybody. Nothing in it is changed or kept.
- * @param[out] out     owns everything; null on failure
+ * @param[out] out     owns everything but what it views in place; null on failure
  * @param      limits  as for bh_wire_view(); `bytes` counts the wire form that the value would
  * have. NULL: the defaults
  * @param      blobs   may be NULL: references are refused
@@ -71,7 +76,7 @@ void bhw_arguments_free(VARIANT *arguments, size_t count);
 /**
  * Makes values of the positional arguments of an Invoke (DISPPARAMS: rgvarg, cArgs).
  * @param[out] array   a BH_ARRAY in the caller's order, the first argument first, that owns
- *                     everything; null on failure
+ *                     everything but what it views in place; null on failure
  * @param      limits  for all of them together; the array around them counts for nothing
  * @param      problem as above, "argument 2, element 5: …"; the first argument is 1
  * @return as bhw_value_from_variant()

@@ -17,7 +17,7 @@
  *
  *   map        VT_VARIANT, n × 2: a key in the first column, its value in the second
  *   error      VT_VARIANT, 1 × 1 × 2: VT_ERROR code, VT_BSTR text
- *   reference  VT_VARIANT, 1 × 1 × 3: VT_UI1 type, VT_UI8 bytes, VT_UI8 handle
+ *   reference  VT_VARIANT, 1 × 1 × 3: VT_UI1 type, VT_UI8 bytes, VT_UI8 name
  *   timestamp  VT_I8, 1 × 1 × 1: milliseconds; only those that no VT_DATE can hold
  */
 #define BHW_MAP_COLUMNS 2u

@@ -246,23 +246,28 @@ static bool is_block(unsigned type)
     return type == BH_BYTES || (type >= BH_I32_ARRAY && type <= BH_F64_ARRAY);
 }
 
-static int fetch(struct reader *r, bh_value *out, unsigned type, uint64_t bytes, uint64_t handle)
+static int fetch(struct reader *r, bh_value *out, unsigned type, uint64_t bytes, uint64_t name)
 {
-    size_t size = bhi_element_size(type);
-    void *data;
+    uint64_t count = bytes / bhi_element_size(type);
+    const void *found;
     int rc = charge(r, bytes);
 
-    if (rc == BH_OK)
-        rc = new_block(r, out, type, bytes / size, &data);
     if (rc != BH_OK)
         return rc;
-    rc = r->blobs->get(r->blobs->context, handle, (size_t)bytes, data);
-    return rc == BH_OK ? rc : fail(r, rc, "a reference", "leads to no such memory");
+    rc = r->blobs->find(r->blobs->context, name, (size_t)bytes, &found);
+    if (rc == BH_E_MEMORY)
+        return fail_memory(r);
+    if (rc != BH_OK)
+        return fail(r, rc, "a reference", "leads to no such memory");
+    if (!r->blobs->in_place)
+        return bhi_value_new(out, type, found, count) == BH_OK ? BH_OK : fail_memory(r);
+    *out = (bh_value){.type = (uint16_t)type, .length = count, .as.bytes = found};
+    return BH_OK;
 }
 
 static int read_reference(struct reader *r, bh_value *out, const VARIANT parts[BHW_REFERENCE_PARTS])
 {
-    if (!r->blobs || !r->blobs->get)
+    if (!r->blobs || !r->blobs->find)
         return fail(r, BH_E_TYPE, "a reference", "to shared memory is not accepted here");
     if (V_VT(&parts[0]) != VT_UI1 || V_VT(&parts[1]) != VT_UI8 || V_VT(&parts[2]) != VT_UI8 ||
         !is_block(V_UI1(&parts[0])))

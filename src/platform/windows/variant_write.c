@@ -12,6 +12,7 @@
  */
 #include "variant_internal.h"
 
+#include "arena.h"
 #include "text16.h"
 
 #include "core/alloc.h"
@@ -128,12 +129,12 @@ static int write_reference(const struct writer *w, VARIANT *out, const bh_value 
                            size_t bytes)
 {
     VARIANT *parts;
-    uint64_t handle;
+    uint64_t name;
     int rc = new_variants(w, out, 3, 1, 1, BHW_REFERENCE_PARTS, &parts);
 
     if (rc != BH_OK)
         return rc;
-    rc = w->blobs->put(w->blobs->context, value->as.bytes, bytes, &handle);
+    rc = w->blobs->put(w->blobs->context, value->as.bytes, bytes, &name);
     if (rc != BH_OK)
         return fail(w, rc);
     V_VT(&parts[0]) = VT_UI1;
@@ -141,8 +142,16 @@ static int write_reference(const struct writer *w, VARIANT *out, const bh_value 
     V_VT(&parts[1]) = VT_UI8;
     V_UI8(&parts[1]) = bytes;
     V_VT(&parts[2]) = VT_UI8;
-    V_UI8(&parts[2]) = handle;
+    V_UI8(&parts[2]) = name;
     return BH_OK;
+}
+
+/* Bytes of a value that is no container, as a block; 0 for a text, which never travels beside. */
+static uint64_t block_bytes(const bh_value *value)
+{
+    bool text = value->type == BH_STRING || value->type == BH_ERROR;
+
+    return text ? 0 : value->length * bhi_element_size(value->type);
 }
 
 static bool is_large(const struct writer *w, uint64_t bytes)
@@ -150,9 +159,35 @@ static bool is_large(const struct writer *w, uint64_t bytes)
     return w->blobs && w->blobs->put && w->blobs->threshold > 0 && bytes >= w->blobs->threshold;
 }
 
+/* What the large ones among these values, and in them, take up. */
+static uint64_t space_for(const struct writer *w, const bh_value *values, uint64_t count)
+{
+    uint64_t space = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t bytes = block_bytes(&values[i]);
+        if (is_large(w, bytes))
+            space += BHW_ARENA_SPACE(bytes);
+        if (bhi_is_container(&values[i]))
+            space +=
+                space_for(w, bhi_container_values(&values[i]), bhi_container_count(&values[i]));
+    }
+    return space;
+}
+
+/* The values have passed bh_wire_size(), which bounds their number, depth and bytes. */
+static int reserve(const struct writer *w, const bh_value *values, size_t count)
+{
+    bool may_put = w->blobs && w->blobs->put && w->blobs->reserve && w->blobs->threshold > 0;
+    uint64_t space = may_put ? space_for(w, values, count) : 0;
+    int rc = space > 0 ? w->blobs->reserve(w->blobs->context, space) : BH_OK;
+
+    return rc == BH_OK ? rc : fail(w, rc);
+}
+
 static int write_block(const struct writer *w, VARIANT *out, const bh_value *value)
 {
-    uint64_t bytes = value->length * bhi_element_size(value->type);
+    uint64_t bytes = block_bytes(value);
 
     if (is_large(w, bytes))
         return write_reference(w, out, value, (size_t)bytes);
@@ -250,6 +285,8 @@ int bhw_variant_from_value(VARIANT *out, const bh_value *value, struct bhw_blobs
     VariantInit(out);
     int rc = check(&w, value, 1, &limits);
     if (rc == BH_OK)
+        rc = reserve(&w, value, 1);
+    if (rc == BH_OK)
         rc = write_value(&w, out, value);
     if (rc != BH_OK)
         VariantClear(out);
@@ -284,6 +321,8 @@ int bhw_arguments_from_values(VARIANT **out, const bh_value *values, size_t coun
 
     *out = NULL;
     int rc = check(&w, values, count, limits);
+    if (rc == BH_OK)
+        rc = reserve(&w, values, count);
     if (rc != BH_OK || count == 0)
         return rc;
     VARIANT *arguments = new_arguments(count);

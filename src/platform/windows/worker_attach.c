@@ -3,7 +3,7 @@
  * The worker's end is put up here: what was inherited is checked and mapped, and the hooks that
  * leave evidence are installed.
  *
- * Model: one environment variable with four handles, a cookie to compare, and then a struct
+ * Model: one environment variable with five handles, a cookie to compare, and then a struct
  * bhw_worker_end that does not change any more. The sections' handles are closed once mapped; bell
  * and dispatcher stay.
  *
@@ -27,7 +27,7 @@ _Static_assert(sizeof BHI_TICKET_PREFIX == sizeof BHW_ARGUMENT, "one argument, t
 struct bhw_worker_end bhw_worker_end;
 
 /* What the variable holds, in its order. */
-enum { CALL, BOX, BELL, DISPATCHER, GIVEN };
+enum { CALL, BOX, BELL, DISPATCHER, DUMPING, GIVEN };
 
 void bhw_worker_die(const char *format, ...)
 {
@@ -128,6 +128,8 @@ static int attach(struct bhw_worker_end *end, uint64_t cookie, int64_t pid,
         return refuse(problem, "no box section");
     end->bell = given[BELL];
     end->dispatcher = given[DISPATCHER];
+    end->dumping = given[DUMPING];
+    SetHandleInformation(end->dumping, HANDLE_FLAG_INHERIT, 0);
     if (!is_waitable(end->dispatcher))
         return refuse(problem, "no dispatcher");
     if (!is_waitable(end->bell)) /* may take a ring with it: nothing was rung yet that matters */
@@ -151,6 +153,7 @@ int bhi_channel_open(uint64_t cookie, int64_t dispatcher_pid, struct bh_problem 
     if (error != BH_OK)
         return error;
     bhw_worker_end = end;
+    bhw_worker_dump_install();
     bhw_worker_fault_install();
     if (bhw_worker_exit_install() != BH_OK || bhw_worker_stack_reserve() != BH_OK)
         return bhi_problem_set(problem, BH_E_MEMORY, 0, "no memory to start");

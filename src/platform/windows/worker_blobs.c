@@ -2,106 +2,116 @@
 /*
  * Large payloads, beside COM: the worker's side of struct bhw_blobs.
  *
- * Model: what the dispatcher sends is a handle that it has put into this process; it is mapped,
- * copied and closed. What the worker sends is a section of its own, named by its handle; the
- * dispatcher fetches the handle out of this process, which closes it here.
+ * Model: two arenas (arena.h), made when they are first needed. Handlers read a request's payloads
+ * where they lie, in the dispatcher's arena, which is mapped here read-only. Replies are copied
+ * into this process's own arena, from whose section the dispatcher fetches the handle.
  *
- * Invariants: a handle that has gone to the dispatcher is never closed here: its number may be
- * somebody else's by then. So only what did not go is taken back. Belongs to the serving thread.
+ * Invariants: a handle that the dispatcher has fetched is closed already and never closed here: its
+ * number may be somebody else's. Nothing of a request's arena is let go while a method runs. All of
+ * it belongs to the serving thread.
  */
+#include "arena.h"
 #include "worker_end.h"
 
-#include "core/alloc.h"
-
-#include <string.h>
-
-static HANDLE *put_handles; /* since the last withdraw or gone */
-static size_t put_count;
-static size_t put_room;
+static struct bhw_arena_view request;
+static struct bhw_arena reply;
+static HANDLE announced; /* the latest section of `reply`; NULL: none */
 
 /* ---- from the dispatcher --------------------------------------------------------------------- */
 
-static int get(void *context, uint64_t name, size_t bytes, void *copy_to)
+/* Takes the section that the dispatcher has announced. */
+static int take(uint32_t generation)
 {
-    HANDLE section = (HANDLE)(uintptr_t)name;
-    const void *memory;
+    const struct bhw_call_section *call = bhw_worker_end.call;
+    HANDLE section =
+        (HANDLE)(uintptr_t)atomic_load_explicit(&call->request.handle, memory_order_relaxed);
+
+    if (atomic_load_explicit(&call->request.generation, memory_order_relaxed) != generation ||
+        section == NULL)
+        return BH_E_SYNTAX;
+    /* Pairs with the dispatcher's load before it would close the handle. */
+    atomic_store_explicit(&bhw_worker_end.box->request_taken, generation, memory_order_release);
+    return bhw_arena_view_take(&request, generation, section, UINT64_MAX);
+}
+
+static int find(void *context, uint64_t name, size_t bytes, const void **data)
+{
+    uint32_t generation = bhw_arena_generation(name);
+    int rc = BH_OK;
 
     (void)context;
-    if (name == 0 || name > UINTPTR_MAX)
-        return BH_E_SYNTAX;
-    memory = MapViewOfFile(section, FILE_MAP_READ, 0, 0, bytes);
-    if (memory == NULL)
-        return GetLastError() == ERROR_NOT_ENOUGH_MEMORY ? BH_E_MEMORY : BH_E_SYNTAX;
-    memcpy(copy_to, memory, bytes);
-    UnmapViewOfFile(memory);
-    CloseHandle(section);
-    return BH_OK;
+    if (generation != request.generation && generation != 0)
+        rc = take(generation);
+    return rc == BH_OK ? bhw_arena_view_find(&request, name, bytes, data) : rc;
 }
 
 /* ---- to the dispatcher ----------------------------------------------------------------------- */
 
-static bool remember(HANDLE section)
+/* Closes the handle of the section before, unless the dispatcher has. */
+static void withdraw(void)
 {
-    if (put_count == put_room) {
-        size_t room = put_room == 0 ? 8 : put_room * 2;
-        HANDLE *larger = bhi_realloc(put_handles, room * sizeof *larger);
+    struct bhw_arena_words *words = &bhw_worker_end.box->reply;
 
-        if (larger == NULL)
-            return false;
-        put_handles = larger;
-        put_room = room;
-    }
-    put_handles[put_count++] = section;
-    return true;
+    /* Pairs with the dispatcher's store before it fetches a handle. */
+    if (announced != NULL &&
+        atomic_load_explicit(&bhw_worker_end.call->reply_taken, memory_order_acquire) !=
+            atomic_load_explicit(&words->generation, memory_order_relaxed))
+        CloseHandle(announced);
+    announced = NULL;
 }
 
-/* A section with a copy of the bytes; NULL: no memory. */
-static HANDLE make_section(const void *data, size_t bytes)
+static int reserve(void *context, uint64_t bytes)
 {
-    HANDLE section = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE,
-                                        (DWORD)((uint64_t)bytes >> 32), (DWORD)bytes, NULL);
-    void *memory = section == NULL ? NULL : MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, bytes);
+    struct bhw_arena_words *words = &bhw_worker_end.box->reply;
+    HANDLE section;
+    int rc = bhw_arena_reserve(&reply, bytes, bhw_worker_end.call->arena_bytes, &section);
 
-    if (memory == NULL) {
-        if (section != NULL)
-            CloseHandle(section);
-        return NULL;
-    }
-    memcpy(memory, data, bytes);
-    UnmapViewOfFile(memory);
-    return section;
+    (void)context;
+    if (section == NULL)
+        return rc;
+    withdraw();
+    announced = section;
+    /* The dispatcher reads these when the call has returned. */
+    atomic_store_explicit(&words->handle, (uint64_t)(uintptr_t)section, memory_order_relaxed);
+    atomic_store_explicit(&words->generation, reply.generation, memory_order_release);
+    return rc;
 }
 
 static int put(void *context, const void *data, size_t bytes, uint64_t *name)
 {
-    HANDLE section = make_section(data, bytes);
-
     (void)context;
-    if (section == NULL)
-        return BH_E_MEMORY;
-    if (!remember(section)) {
-        CloseHandle(section);
-        return BH_E_MEMORY;
-    }
-    *name = (uint64_t)(uintptr_t)section;
+    *name = bhw_arena_put(&reply, data, bytes);
     return BH_OK;
 }
 
 struct bhw_blobs *bhw_worker_blobs(void)
 {
-    static struct bhw_blobs blobs = {.put = put, .get = get};
+    static struct bhw_blobs blobs = {
+        .in_place = true, .reserve = reserve, .put = put, .find = find};
 
     blobs.threshold = bhw_worker_end.call->blob_bytes;
     return &blobs;
 }
 
-void bhw_worker_blobs_withdraw(void)
+/* ---- a call ---------------------------------------------------------------------------------- */
+
+void bhw_worker_blobs_begin(void)
 {
-    while (put_count > 0)
-        CloseHandle(put_handles[--put_count]);
+    bhw_arena_begin(&reply);
 }
 
-void bhw_worker_blobs_gone(void)
+void bhw_worker_blobs_end(void)
 {
-    put_count = 0;
+    if (bhw_arena_settle(&reply))
+        /* The dispatcher reads it when the call has returned, and the section by its own handle. */
+        atomic_store_explicit(&bhw_worker_end.box->reply.dropped, reply.generation,
+                              memory_order_release);
+}
+
+void bhw_worker_blobs_look(void)
+{
+    /* Pairs with the dispatcher's store before it rings the bell. */
+    if (request.generation != 0 && atomic_load_explicit(&bhw_worker_end.call->request.dropped,
+                                                        memory_order_acquire) == request.generation)
+        bhw_arena_view_drop(&request);
 }

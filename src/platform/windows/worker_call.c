@@ -2,10 +2,10 @@
 /*
  * One call, from Invoke to its answer.
  *
- * Model: the arguments are copied out of their VARIANTs, the method runs under the guard, and what
- * it answers becomes a VARIANT at once, which goes when the method has returned. A method's failure
- * is DISP_E_EXCEPTION; so is everything else that a caller may do wrong, because any other HRESULT
- * reads as a broken lane.
+ * Model: the arguments are copied out of their VARIANTs, but for large payloads, which a method
+ * reads where they lie; the method runs under the guard, and what it answers becomes a VARIANT at
+ * once, which goes when the method has returned. A method's failure is DISP_E_EXCEPTION; so is
+ * everything else that a caller may do wrong, because any other HRESULT reads as a broken lane.
  *
  * Invariants: a call that comes while another is at hand (the library pumps messages) is refused.
  * `started` is stored before any handler can run, `committed` after the whole answer. Only the
@@ -119,10 +119,7 @@ int bhi_channel_reply(const bh_value *value, struct bh_problem *problem)
     if (size > limit)
         return bhi_problem_set(problem, BH_E_TOO_LARGE, 0,
                                "%zu bytes are more than the pool's limit of %" PRIu64, size, limit);
-    error = bhw_variant_from_value(&answer.value, value, own ? bhw_worker_blobs() : NULL, problem);
-    if (error != BH_OK)
-        bhw_worker_blobs_withdraw();
-    return error;
+    return bhw_variant_from_value(&answer.value, value, own ? bhw_worker_blobs() : NULL, problem);
 }
 
 void bhi_channel_fail(int32_t code, const char *text, size_t length)
@@ -251,9 +248,7 @@ static HRESULT give_answer(const struct bhw_worker_invocation *invocation)
         VariantInit(&answer.value);
         if (!own)
             bhw_worker_soften(invocation->result);
-        bhw_worker_blobs_gone();
     }
-    bhw_worker_blobs_withdraw(); /* what a caller does not want */
     forget_answer();
     return result;
 }
@@ -264,15 +259,19 @@ static HRESULT serve(const struct bhw_worker_invocation *invocation)
 
     bhw_worker_fault_rearm();
     own = take_serial(invocation->locale);
+    if (own)
+        bhw_worker_blobs_begin();
     busy = true;
     bhw_worker_guard(handle, (void *)(uintptr_t)invocation);
     busy = false;
     served++;
     result = give_answer(invocation);
-    if (own)
-        /* Pairs with the dispatcher's load in bhp_worker_box(). */
-        atomic_store_explicit(&bhw_worker_end.box->committed, bhw_worker_end.taken,
-                              memory_order_release);
+    if (!own)
+        return result;
+    bhw_worker_blobs_end();
+    /* Pairs with the dispatcher's load in bhp_worker_box(). */
+    atomic_store_explicit(&bhw_worker_end.box->committed, bhw_worker_end.taken,
+                          memory_order_release);
     return result;
 }
 

@@ -28,6 +28,7 @@ struct bhw_worker_end {
     struct bhw_box_section *box;
     HANDLE bell;
     HANDLE dispatcher;
+    HANDLE dumping;
     uint64_t taken; /* the last serial */
 };
 extern struct bhw_worker_end bhw_worker_end;
@@ -64,6 +65,20 @@ int bhw_worker_stack_reserve(void);
 /** Calls body(context). A fault in there, if nobody in there handles it, is recorded and ends the
  * process, before COM can swallow it. */
 void bhw_worker_guard(void (*body)(void *), void *context);
+
+/* ---- worker_dump.c ---- */
+
+/** Makes ready to write a minidump, if the dispatcher wants one. Whatever is missing: none will be
+ * written. */
+void bhw_worker_dump_install(void);
+/** Writes it, of the calling thread's end; returns when that is done, or took too long. Once.
+ * @param pointers NULL: there was no exception */
+void bhw_worker_dump(EXCEPTION_POINTERS *pointers);
+/** How long bhw_worker_dump() may take; 0: no dumps. */
+DWORD bhw_worker_dump_ms(void);
+/** Whether the calling thread is the one that writes; and its way out when it faults. */
+bool bhw_worker_dump_is_mine(void);
+_Noreturn void bhw_worker_dump_fail(void);
 
 /* ---- worker_exit.c ---- */
 
@@ -111,13 +126,13 @@ uint64_t bhw_worker_calls_served(bool *own);
 
 /* ---- worker_blobs.c ---- */
 
-/** The blobs of the dispatcher's calls. */
+/** The blobs of the dispatcher's calls. What is read is valid until the method returns. */
 struct bhw_blobs *bhw_worker_blobs(void);
-/** Closes what was put since the last call of either, because it does not go. */
-void bhw_worker_blobs_withdraw(void);
-/** Forgets what was put since the last call of either: it has gone, the handles are the
- * dispatcher's. */
-void bhw_worker_blobs_gone(void);
+/** Before and after each of the dispatcher's calls. */
+void bhw_worker_blobs_begin(void);
+void bhw_worker_blobs_end(void);
+/** Between calls, when the bell has been rung: lets go what the dispatcher has dropped. */
+void bhw_worker_blobs_look(void);
 
 /* ---- worker_table.c ---- */
 

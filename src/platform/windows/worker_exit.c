@@ -22,6 +22,7 @@ void bhw_worker_on_abort(int signal)
     (void)signal;
     /* Pairs with the dispatcher's load in bhp_worker_box(). */
     atomic_store_explicit(&bhw_worker_end.box->aborted, 1, memory_order_release);
+    bhw_worker_dump(NULL);
     TerminateProcess(GetCurrentProcess(), BHW_STATUS_ABORT);
 }
 

@@ -61,6 +61,7 @@ static void record_registers(struct bhw_fault *fault, const CONTEXT *machine)
     BHW_REGISTER_LIST(TAKE)
 #undef TAKE
     fault->register_count = count;
+    fault->machine = BHW_MACHINE;
     fault->instruction = machine->BHW_REGISTER_PC;
     fault->stack_pointer = machine->BHW_REGISTER_SP;
 }
@@ -135,7 +136,7 @@ static bool first_to_fault(void)
     if (nobody == self) /* the recorder itself has faulted: what there is must do */
         complete(&bhw_worker_end.box->fault);
     else
-        Sleep(OTHERS_WAIT_MS);
+        Sleep(OTHERS_WAIT_MS + bhw_worker_dump_ms());
     return false;
 }
 
@@ -156,8 +157,12 @@ static LONG WINAPI on_fault(EXCEPTION_POINTERS *pointers)
 {
     if (goes_on(pointers))
         return EXCEPTION_CONTINUE_EXECUTION;
-    if (first_to_fault())
+    if (bhw_worker_dump_is_mine()) /* what was to be written is too broken to be looked at */
+        bhw_worker_dump_fail();
+    if (first_to_fault()) {
         record(&bhw_worker_end.box->fault, pointers->ExceptionRecord, pointers->ContextRecord);
+        bhw_worker_dump(pointers);
+    }
     TerminateProcess(GetCurrentProcess(), pointers->ExceptionRecord->ExceptionCode);
     return EXCEPTION_CONTINUE_SEARCH;
 }

@@ -167,6 +167,7 @@ void bhi_channel_serve(const struct bhi_channel_owner *owner)
     set_patience(&loop);
     for (;;) {
         look_at_binding();
+        bhw_worker_blobs_look();
         if (wants_to_leave(&loop))
             break;
         if (!PeekMessageW(&message, NULL, 0, 0, PM_REMOVE)) {
