@@ -23,31 +23,41 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 # The system whose platform code in src/platform/ is built: linux, windows.
 string(TOLOWER ${CMAKE_SYSTEM_NAME} BH_PLATFORM)
 
-add_compile_options(
-    -Wall
-    -Wextra
-    -Wcast-align
-    -Wformat=2
-    -Wimplicit-fallthrough
-    -Wmissing-prototypes
-    -Wold-style-definition
-    -Wpointer-arith
-    -Wshadow
-    -Wstrict-prototypes
-    -Wundef
-    -Wvla
-    -Wwrite-strings
-    $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond>
-    $<$<C_COMPILER_ID:GNU>:-Wlogical-op>
-    # Comparing with a macro that is 0 in this build is no mistake.
-    -Wno-type-limits
-    # Texts of a fixed size are cut to fit on purpose.
-    $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
-    # Messages and __FILE__ say src/core/x.c wherever the checkout lies.
-    "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
-)
+if(MSVC)
+    # Untested. <stdatomic.h> came with Visual Studio 2022 17.5, behind an option.
+    add_compile_options(/W4 /utf-8 /experimental:c11atomics)
+    add_compile_definitions(_CRT_SECURE_NO_WARNINGS _CRT_NONSTDC_NO_WARNINGS)
+    # Programs need no runtime DLLs beside them, and yet share the one that Windows has: what the
+    # library flushes must be the program's own stdout.
+    set(CMAKE_MSVC_RUNTIME_LIBRARY MultiThreaded)
+    add_link_options(/NODEFAULTLIB:libucrt.lib /DEFAULTLIB:ucrt.lib)
+else()
+    add_compile_options(
+        -Wall
+        -Wextra
+        -Wcast-align
+        -Wformat=2
+        -Wimplicit-fallthrough
+        -Wmissing-prototypes
+        -Wold-style-definition
+        -Wpointer-arith
+        -Wshadow
+        -Wstrict-prototypes
+        -Wundef
+        -Wvla
+        -Wwrite-strings
+        $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond>
+        $<$<C_COMPILER_ID:GNU>:-Wlogical-op>
+        # Comparing with a macro that is 0 in this build is no mistake.
+        -Wno-type-limits
+        # Texts of a fixed size are cut to fit on purpose.
+        $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
+        # Messages and __FILE__ say src/core/x.c wherever the checkout lies.
+        "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
+    )
+endif()
 if(BH_WERROR)
-    add_compile_options(-Werror)
+    add_compile_options($<IF:$<C_COMPILER_ID:MSVC>,/WX,-Werror>)
 endif()
 
 # BH_VARIANT is how a test's `not-under:` line calls this build; see BulkheadTests.cmake.
@@ -65,7 +75,7 @@ endif()
 if(BH_FUZZ)
     add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
-if(WIN32)
+if(MINGW)
     # Programs need no runtime DLLs beside them. Formats are C99's; the compiler's check knows only
     # the old Microsoft ones, so it is left to the builds for Linux.
     add_link_options(-static)

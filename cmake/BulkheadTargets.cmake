@@ -71,7 +71,7 @@ endfunction()
 # drops a call that only writes through a null pointer), and its code is not instrumented: a sanitizer
 # would turn the fault into an orderly exit.
 function(bh_crashes_on_purpose name)
-    if(TARGET ${name})
+    if(TARGET ${name} AND NOT MSVC)
         target_compile_options(${name} PRIVATE -fno-delete-null-pointer-checks)
     endif()
     if(TARGET ${name} AND BH_SANITIZE)
