@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file probe.h
- * Pools of probe_workers, and calls that must go right.
+ * Pools of probe_workers and of mishaps, and calls that must end as they should.
  */
 #ifndef BH_TESTS_PROBE_H
 #define BH_TESTS_PROBE_H
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define PROBE_WORKER BH_TEST_DIR "/probe_worker"
+#define MISHAPS BH_TEST_BIN_DIR "/mishaps"
 
 static inline struct bh_pool_options probe_options(uint32_t workers)
 {
@@ -21,6 +22,15 @@ static inline struct bh_pool_options probe_options(uint32_t workers)
     bh_pool_options_init(&options);
     options.worker = PROBE_WORKER;
     options.min_workers = options.max_workers = workers;
+    options.start_timeout_ms = 10000u * (unsigned)kit_slowdown();
+    return options;
+}
+
+static inline struct bh_pool_options mishaps_options(uint32_t workers)
+{
+    struct bh_pool_options options = probe_options(workers);
+
+    options.worker = MISHAPS;
     return options;
 }
 
@@ -32,6 +42,22 @@ static inline bh_pool *probe_open(const struct bh_pool_options *options)
     if (bh_pool_open(&pool, options, &problem))
         FAIL("bh_pool_open: %s", problem.text);
     return pool;
+}
+
+/** Calls with one text, or with nothing, and demands this outcome. The caller frees the result. */
+static inline void probe_expect(bh_pool *pool, const char *method, const char *argument,
+                                enum bh_outcome expected, struct bh_result *result)
+{
+    bh_value value = bh_value_view(argument ? argument : "");
+    char death[300] = "";
+
+    if (bh_pool_invoke(pool, method, &value, argument ? 1 : 0, result) == expected)
+        return;
+    if (result->has_death)
+        bh_death_describe(&result->death, death, sizeof(death));
+    FAIL("%s(%s): %s instead of %s; %s %s", method, argument ? argument : "",
+         bh_outcome_name(result->outcome), bh_outcome_name(expected),
+         result->text ? result->text : "", death);
 }
 
 /** Calls and demands a reply, which the caller frees with the result. */

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker that tells about its own process: where it runs, as whom, with what.
- *   environment(name) -> string or null     directory() -> string      user() -> uid
- *   nice() -> number                        processors() -> how many    limit(resource) -> [soft,
- * hard] arguments() -> [string]                 wait(ms) -> null, gives up when cancelled
+ * A worker that tells about its own process, and takes its time.
+ *   environment(name) -> string or null     directory() -> string
+ *   arguments() -> [string]                 wait(ms) -> null, gives up when cancelled
  *   beat(count, ms) -> null, a sign of life every ms                    pid() -> number
- *   say(text) -> null, on stdout            grow(mib) -> null, and keeps the memory
+ *   say(text) -> null, on stdout            grow(mib, ms) -> bytes, and keeps the memory
+ *   flood(lines) -> null, on stderr         crash(): a null pointer
  */
+#include "check.h"
+
 #include <bulkhead/worker.h>
 
-#include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 static int own_argc;
 static char **own_argv;
@@ -58,39 +56,8 @@ static void directory(bh_call *call, const bh_value *arguments, size_t count, vo
     char path[4096];
 
     (void)arguments, (void)count, (void)context;
-    reply_text(call, getcwd(path, sizeof(path)));
-}
-
-static void user(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    (void)arguments, (void)count, (void)context;
-    reply_number(call, geteuid());
-}
-
-static void niceness(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    (void)arguments, (void)count, (void)context;
-    reply_number(call, getpriority(PRIO_PROCESS, 0));
-}
-
-static void processors(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    cpu_set_t set;
-
-    (void)arguments, (void)count, (void)context;
-    reply_number(call, sched_getaffinity(0, sizeof(set), &set) ? -1 : CPU_COUNT(&set));
-}
-
-static void limit(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    struct rlimit now = {0, 0};
-
-    (void)context;
-    getrlimit((__rlimit_resource_t)number(arguments, count, 0), &now);
-    bh_value pair[] = {bh_value_int64((int64_t)now.rlim_cur),
-                       bh_value_int64((int64_t)now.rlim_max)};
-    bh_value reply = bh_value_view_array(pair, 2);
-    bh_call_reply(call, &reply);
+    kit_get_directory(path, sizeof(path));
+    reply_text(call, path);
 }
 
 static void arguments_of(bh_call *call, const bh_value *arguments, size_t count, void *context)
@@ -105,11 +72,6 @@ static void arguments_of(bh_call *call, const bh_value *arguments, size_t count,
     bh_call_reply(call, &reply);
 }
 
-static void pause_ms(int64_t ms)
-{
-    poll(NULL, 0, (int)ms);
-}
-
 static void wait_ms(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
     (void)context;
@@ -118,7 +80,7 @@ static void wait_ms(bh_call *call, const bh_value *arguments, size_t count, void
             bh_call_fail(call, 125, "cancelled");
             return;
         }
-        pause_ms(1);
+        kit_pause_ms(1);
     }
 }
 
@@ -129,14 +91,14 @@ static void beat(bh_call *call, const bh_value *arguments, size_t count, void *c
     (void)context;
     for (int64_t i = 0; i < beats; i++) {
         bh_call_progress(call, (uint64_t)i, (uint64_t)beats);
-        pause_ms(number(arguments, count, 1));
+        kit_pause_ms(number(arguments, count, 1));
     }
 }
 
 static void get_pid(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
     (void)arguments, (void)count, (void)context;
-    reply_number(call, getpid());
+    reply_number(call, kit_own_pid());
 }
 
 static void say(bh_call *call, const bh_value *arguments, size_t count, void *context)
@@ -156,7 +118,26 @@ static void grow(bh_call *call, const bh_value *arguments, size_t count, void *c
     kept = realloc(kept, bytes);
     if (kept)
         memset(kept, 1, bytes);
+    kit_pause_ms(number(arguments, count, 1));
     reply_number(call, kept ? (int64_t)bytes : 0);
+}
+
+static void flood(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    static char buffer[1 << 16];
+    int64_t lines = number(arguments, count, 0);
+
+    (void)call, (void)context;
+    setvbuf(stderr, buffer, _IOFBF, sizeof(buffer));
+    for (int64_t i = 0; i < lines; i++)
+        fprintf(stderr, "line %lld of the flood %040d\n", (long long)i, 0);
+    fflush(stderr);
+}
+
+static void crash(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    (void)call, (void)arguments, (void)count, (void)context;
+    *(volatile int *)0 = 1;
 }
 
 static int init(int argc, char **argv, void **context)
@@ -165,24 +146,21 @@ static int init(int argc, char **argv, void **context)
     own_argc = argc;
     own_argv = argv;
     if (argc > 1 && strcmp(argv[1], "--never-ready") == 0)
-        for (;;)
-            pause();
+        kit_hang();
     return 0;
 }
 
 static const struct bh_method methods[] = {
     {"environment", environment, NULL},
     {"directory", directory, NULL},
-    {"user", user, NULL},
-    {"nice", niceness, NULL},
-    {"processors", processors, NULL},
-    {"limit", limit, NULL},
     {"arguments", arguments_of, NULL},
     {"wait", wait_ms, NULL},
     {"beat", beat, NULL},
     {"pid", get_pid, NULL},
     {"say", say, NULL},
     {"grow", grow, NULL},
+    {"flood", flood, NULL},
+    {"crash", crash, NULL},
     {NULL, NULL, NULL},
 };
 

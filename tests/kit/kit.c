@@ -49,6 +49,14 @@ static bool wanted(const struct kit_test *test, int argc, char **argv)
     return !named;
 }
 
+const struct kit_test *kit_find(const char *name)
+{
+    const struct kit_test *test = tests;
+    while (test && strcmp(test->name, name) != 0)
+        test = test->next;
+    return test;
+}
+
 /* ---- the report ------------------------------------------------------------------------------ */
 
 static void print_commented(const char *text)
@@ -108,6 +116,8 @@ static int positive_from_environment(const char *name, int otherwise)
 int kit_main(int argc, char **argv)
 {
     bool list = false;
+    kit_settings.slowdown = positive_from_environment("KIT_SLOWDOWN", 1);
+    kit_take_over(argc, argv);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list") == 0) {
             list = true;
@@ -121,7 +131,6 @@ int kit_main(int argc, char **argv)
             return 2;
         }
     }
-    kit_settings.slowdown = positive_from_environment("KIT_SLOWDOWN", 1);
     int budget_s = positive_from_environment("KIT_BUDGET_S", 0);
     if (budget_s)
         kit_settings.until = kit_now_ms() + budget_s * INT64_C(1000);
@@ -130,7 +139,7 @@ int kit_main(int argc, char **argv)
 
 /* ---- tests in this process ------------------------------------------------------------------- */
 
-/* For Windows, debuggers and valgrind: a check that fails jumps out of its test. */
+/* For debuggers and valgrind: a check that fails jumps out of its test. */
 
 static jmp_buf leave_test;
 static _Thread_local bool is_test_thread;

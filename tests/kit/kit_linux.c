@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,9 +46,23 @@ void kit_end_process(enum kit_verdict verdict)
     _exit(verdict == KIT_SKIPPED ? KIT_SKIP_STATUS : 1);
 }
 
+/* A test is a fork of its supervisor. */
+void kit_take_over(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+}
+
 const char *kit_temp_dir(void)
 {
     return getenv("TMPDIR");
+}
+
+size_t kit_clear_temp_dir(void)
+{
+    size_t count = kit_remove_directory(kit_temp_dir(), -1);
+    mkdir(kit_temp_dir(), 0700);
+    return count;
 }
 
 static void prepare(const struct run *run)

@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -55,6 +57,125 @@ bool kit_readable(int fd, int64_t until)
         if (ready >= 0 || errno != EINTR)
             return ready > 0;
     }
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+struct kit_thread {
+    pthread_t system;
+    void (*run)(void *context);
+    void *context;
+};
+
+static void *run_thread(void *context)
+{
+    kit_thread *thread = context;
+    thread->run(thread->context);
+    return NULL;
+}
+
+kit_thread *kit_thread_start(void (*run)(void *context), void *context)
+{
+    kit_thread *thread = malloc(sizeof *thread);
+    if (!thread)
+        FAIL("no memory");
+    thread->run = run;
+    thread->context = context;
+    int error = pthread_create(&thread->system, NULL, run_thread, thread);
+    if (error)
+        FAIL("no thread: %s", strerror(error));
+    return thread;
+}
+
+void kit_thread_join(kit_thread *thread)
+{
+    pthread_join(thread->system, NULL);
+    free(thread);
+}
+
+struct kit_gate {
+    sem_t system;
+};
+
+kit_gate *kit_gate_new(void)
+{
+    kit_gate *gate = malloc(sizeof *gate);
+    if (!gate || sem_init(&gate->system, 0, 0) != 0)
+        FAIL("no gate: %s", strerror(errno));
+    return gate;
+}
+
+void kit_gate_free(kit_gate *gate)
+{
+    sem_destroy(&gate->system);
+    free(gate);
+}
+
+void kit_gate_open(kit_gate *gate)
+{
+    sem_post(&gate->system);
+}
+
+void kit_gate_pass(kit_gate *gate)
+{
+    while (sem_wait(&gate->system) != 0)
+        continue;
+}
+
+/* ---- this process ---------------------------------------------------------------------------- */
+
+int kit_own_pid(void)
+{
+    return getpid();
+}
+
+void kit_set_environment(const char *name, const char *value)
+{
+    setenv(name, value, 1);
+}
+
+void kit_get_directory(char *path, size_t size)
+{
+    if (!getcwd(path, size))
+        FAIL("no working directory: %s", strerror(errno));
+}
+
+void kit_pause_ms(int64_t ms)
+{
+    kit_pause_us(ms * 1000);
+}
+
+void kit_pause_us(int64_t us)
+{
+    const struct timespec time = {us / 1000000, us % 1000000 * 1000};
+    nanosleep(&time, NULL);
+}
+
+void kit_hang(void)
+{
+    for (;;)
+        pause();
+}
+
+void kit_start_stray(void)
+{
+    signal(SIGTERM, SIG_IGN);
+    if (fork() != 0)
+        return;
+    setsid();
+    kit_hang();
+}
+
+void kit_stray_main(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+}
+
+void kit_kill_self(void)
+{
+    kill(getpid(), SIGKILL);
+    kit_hang();
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -211,6 +332,31 @@ bool kit_pid_gone(int pid, int deadline_ms)
     return gone;
 }
 
+bool kit_pid_kill(int pid)
+{
+    return kill(pid, SIGKILL) == 0;
+}
+
+static bool is_stopped(void *pid)
+{
+    struct kit_process process;
+    return !read_stat(*(int *)pid, &process) || strchr("TZX", process.state);
+}
+
+/* The signal is on its way when kill() returns; the state tells when it has arrived. */
+bool kit_pid_stop(int pid)
+{
+    if (kill(pid, SIGSTOP) != 0)
+        return false;
+    CHECK(kit_wait_until(is_stopped, &pid, 5000));
+    return true;
+}
+
+void kit_pid_continue(int pid)
+{
+    kill(pid, SIGCONT);
+}
+
 size_t kit_descendants(int *pids, size_t max)
 {
     size_t count;
@@ -245,6 +391,17 @@ int kit_spawn(const char *const argv[], int in_fd, int out_fd, int err_fd)
     return pid;
 }
 
+int kit_start(const char *const argv[])
+{
+    return kit_spawn(argv, -1, STDOUT_FILENO, STDERR_FILENO);
+}
+
+void kit_end(int pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 static int file_with(const char *text)
 {
     if (!text)
@@ -276,7 +433,7 @@ bool kit_run(const char *const argv[], const char *input, char **out, char **err
     int ended = 0;
     waitpid(pid, &ended, 0);
     if (status)
-        *status = ended;
+        *status = WIFEXITED(ended) ? WEXITSTATUS(ended) : -WTERMSIG(ended);
     if (in_fd >= 0)
         close(in_fd);
     hand_over(out_fd, out);

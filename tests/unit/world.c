@@ -16,7 +16,6 @@
 
 #include "core/pool_internal.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +23,8 @@
 #define THREADS (WORLD_CALLS + 8)
 
 struct thread {
-    pthread_t system;
-    pthread_cond_t turn;
+    kit_thread *system;
+    kit_gate *turn;
     bool exists;
     bool busy; /* it has something to run */
     bool leave;
@@ -39,7 +38,6 @@ struct world world;
 
 static struct thread threads[THREADS]; /* the first is the test's own */
 static struct thread *current = &threads[0];
-static pthread_mutex_t baton = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t random_state;
 static uint64_t first_cookie;
 
@@ -67,12 +65,9 @@ static void give(struct thread *next)
     if (next == self)
         return;
     world.switches++;
-    pthread_mutex_lock(&baton);
     current = next;
-    pthread_cond_signal(&next->turn);
-    while (current != self)
-        pthread_cond_wait(&self->turn, &baton);
-    pthread_mutex_unlock(&baton);
+    kit_gate_open(next->turn);
+    kit_gate_pass(self->turn);
 }
 
 static bool can_run(const struct thread *thread)
@@ -134,26 +129,19 @@ static bool schedule(void)
     return true;
 }
 
-static void *live(void *argument)
+static void live(void *argument)
 {
     struct thread *self = argument;
 
-    pthread_mutex_lock(&baton);
+    kit_gate_pass(self->turn);
     while (!self->leave) {
-        while (current != self)
-            pthread_cond_wait(&self->turn, &baton);
-        pthread_mutex_unlock(&baton);
-        if (self->busy)
-            self->run(self->argument);
+        self->run(self->argument);
         self->busy = false;
-        if (!self->leave && !schedule())
+        if (!schedule())
             FAIL("every thread waits for ever");
-        pthread_mutex_lock(&baton);
     }
     current = &threads[0];
-    pthread_cond_signal(&threads[0].turn);
-    pthread_mutex_unlock(&baton);
-    return NULL;
+    kit_gate_open(threads[0].turn);
 }
 
 /** See world.h. */
@@ -172,8 +160,8 @@ void world_spawn(void (*run)(void *argument), void *argument)
         return;
     thread->exists = true;
     thread->leave = false;
-    pthread_cond_init(&thread->turn, NULL);
-    CHECK_INT(pthread_create(&thread->system, NULL, live, thread), 0);
+    thread->turn = kit_gate_new();
+    thread->system = kit_thread_start(live, thread);
 }
 
 /** See world.h. */
@@ -185,10 +173,12 @@ void world_leave(void)
         CHECK(!thread->busy);
         thread->leave = true;
         give(thread);
-        CHECK_INT(pthread_join(thread->system, NULL), 0);
-        pthread_cond_destroy(&thread->turn);
+        kit_thread_join(thread->system);
+        kit_gate_free(thread->turn);
         thread->exists = false;
     }
+    kit_gate_free(threads[0].turn);
+    threads[0].exists = false;
 }
 
 /* ---- the driver of the fake ---- */
@@ -315,7 +305,7 @@ void world_begin(uint64_t seed)
     memset(&world, 0, sizeof(world));
     world.seed = random_state = seed;
     if (!threads[0].exists)
-        pthread_cond_init(&threads[0].turn, NULL);
+        threads[0].turn = kit_gate_new();
     threads[0].exists = threads[0].busy = true;
     bhf_reset(&driver);
 }

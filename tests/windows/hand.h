@@ -35,12 +35,13 @@ struct hand_options {
     uint32_t keep_registered;
     uint32_t rearm;
     uint32_t blob_bytes;
+    const WCHAR *dump_path;
     bool wrong_cookie; /* in the call section */
     bool wrong_version;
 };
 
 struct hand {
-    HANDLE call_section, box_section, bell, ready, process, job, output;
+    HANDLE call_section, box_section, bell, ready, dumping, process, job, output;
     struct bhw_call_section *call;
     volatile struct bhw_box_section *box;
     IDispatch *object;
@@ -98,6 +99,9 @@ static inline void hand_make_sections(struct hand *hand, const struct hand_optio
     hand->call->keep_registered = options->keep_registered;
     hand->call->rearm = options->rearm;
     hand->call->blob_bytes = options->blob_bytes;
+    if (options->dump_path != NULL)
+        memcpy(hand->call->dump_path, options->dump_path,
+               (wcslen(options->dump_path) + 1) * sizeof(WCHAR));
     swprintf(name, BHW_NAME_CHARS, L"bulkhead-test-%lu-%u-%lu", GetCurrentProcessId(), ++count,
              GetTickCount());
     memcpy(hand->call->item, name, sizeof name);
@@ -106,6 +110,7 @@ static inline void hand_make_sections(struct hand *hand, const struct hand_optio
     memcpy(hand->call->ready_event, name, sizeof name);
     hand->ready = CreateEventW(NULL, TRUE, FALSE, name);
     hand->bell = CreateEventW(NULL, FALSE, FALSE, NULL);
+    hand->dumping = CreateEventW(NULL, TRUE, FALSE, NULL);
     CHECK(hand->ready != NULL && hand->bell != NULL);
 }
 
@@ -135,7 +140,7 @@ static inline HANDLE hand_pipe(struct hand *hand, STARTUPINFOA *startup)
 /* Starts the worker; returns when its process runs. */
 static inline void hand_start(struct hand *hand, const struct hand_options *options)
 {
-    HANDLE call, box, bell, dispatcher, end;
+    HANDLE call, box, bell, dispatcher, dumping, end;
     STARTUPINFOA startup = {0};
     PROCESS_INFORMATION process;
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
@@ -147,9 +152,10 @@ static inline void hand_start(struct hand *hand, const struct hand_options *opti
     box = hand_inherit(hand->box_section, FILE_MAP_READ | FILE_MAP_WRITE);
     bell = hand_inherit(hand->bell, SYNCHRONIZE);
     dispatcher = hand_stand_in(options);
-    snprintf(text, sizeof text, "%llx,%llx,%llx,%llx", (unsigned long long)(uintptr_t)call,
+    dumping = hand_inherit(hand->dumping, EVENT_MODIFY_STATE);
+    snprintf(text, sizeof text, "%llx,%llx,%llx,%llx,%llx", (unsigned long long)(uintptr_t)call,
              (unsigned long long)(uintptr_t)box, (unsigned long long)(uintptr_t)bell,
-             (unsigned long long)(uintptr_t)dispatcher);
+             (unsigned long long)(uintptr_t)dispatcher, (unsigned long long)(uintptr_t)dumping);
     CHECK(SetEnvironmentVariableA(BHW_ENVIRONMENT, text));
     end = hand_pipe(hand, &startup);
     snprintf(command, sizeof command, "\"%s\" %s " BHW_ARGUMENT "test,%u,%llu", options->program,
@@ -170,6 +176,7 @@ static inline void hand_start(struct hand *hand, const struct hand_options *opti
     CloseHandle(box);
     CloseHandle(bell);
     CloseHandle(dispatcher);
+    CloseHandle(dumping);
     SetEnvironmentVariableA(BHW_ENVIRONMENT, NULL);
     hand->process = process.hProcess;
     hand->pid = process.dwProcessId;
@@ -352,6 +359,7 @@ static inline void hand_close(struct hand *hand)
     CloseHandle(hand->box_section);
     CloseHandle(hand->bell);
     CloseHandle(hand->ready);
+    CloseHandle(hand->dumping);
     CloseHandle(hand->process);
     CloseHandle(hand->job);
     CloseHandle(hand->output);

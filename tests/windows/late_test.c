@@ -4,6 +4,7 @@
  * a program in C, and scripts. timeout: 60
  */
 #include "hand.h"
+#include "rig.h"
 
 #define PROBE BH_TEST_DIR "/probe_worker.exe"
 #define CLIENT BH_TEST_DIR "/late_client.exe"
@@ -115,6 +116,104 @@ TEST(a_death_under_a_strangers_call_is_recorded)
     CHECK_INT(hand.box->fault.state, BHW_FAULT_COMPLETE);
     CHECK_INT(hand.box->started, 0);
     close_lasting(&hand);
+}
+
+/* ---- under a pool ---------------------------------------------------------------------------- */
+
+struct notebook {
+    HANDLE ready;     /* auto-reset */
+    char moniker[96]; /* of the latest that became ready */
+};
+
+static void on_event(void *context, const struct bh_event *event)
+{
+    struct notebook *notebook = context;
+
+    if (event->type != BH_EVENT_READY)
+        return;
+    snprintf(notebook->moniker, sizeof notebook->moniker, "%s", event->text ? event->text : "");
+    SetEvent(notebook->ready);
+}
+
+static bh_pool *open_pool(struct notebook *notebook, bool keep_registered)
+{
+    struct bh_pool_options options = rig_options(1);
+    bh_pool *pool;
+
+    *notebook = (struct notebook){.ready = CreateEventW(NULL, FALSE, FALSE, NULL)};
+    options.keep_registered = keep_registered;
+    options.on_event = on_event;
+    options.event_context = notebook;
+    pool = rig_open_ready(&options);
+    CHECK_INT(WaitForSingleObject(notebook->ready, RIG_READY_MS), WAIT_OBJECT_0);
+    return pool;
+}
+
+static DWORD run_by_moniker(const struct notebook *notebook, const char *rest, char *out,
+                            size_t size)
+{
+    char command[1024];
+
+    CHECK_INT(notebook->moniker[0], '!');
+    snprintf(command, sizeof command, "\"%s\" by-item %s %s", CLIENT, notebook->moniker + 1, rest);
+    return run(command, out, size);
+}
+
+TEST_TIMEOUT(a_pools_workers_serve_others_beside_it, 60)
+{
+    struct notebook notebook;
+    bh_pool *pool = open_pool(&notebook, true);
+    struct bh_snapshot snapshot;
+    char out[512];
+
+    CHECK_INT(run_by_moniker(&notebook, "echo hello", out, sizeof out), 0);
+    CHECK_CONTAINS(out, "hello");
+    rig_check_echo(pool);
+    CHECK_INT(run_by_moniker(&notebook, "Echo 42", out, sizeof out), 0);
+    CHECK_CONTAINS(out, "42");
+    rig_check_echo(pool);
+    CHECK_INT(bh_pool_snapshot(pool, &snapshot), BH_OK);
+    CHECK_INT(snapshot.submitted, 2); /* the others' are none of the pool's */
+    CHECK_INT(snapshot.starts, 1);
+    bh_snapshot_deinit(&snapshot);
+    bh_pool_close(pool);
+    CHECK_INT(run_by_moniker(&notebook, "echo hello", out, sizeof out), 2);
+    CHECK_CONTAINS(out, "not in the table");
+    CloseHandle(notebook.ready);
+}
+
+/* The worker dies of a stranger's call: between requests, as far as the pool is concerned, and the
+ * next one has a moniker of its own. */
+TEST_TIMEOUT(a_death_under_a_strangers_call_is_replaced, 60)
+{
+    struct notebook notebook;
+    bh_pool *pool = open_pool(&notebook, true);
+    char before[96], after[96], out[512];
+
+    snprintf(before, sizeof before, "%s", notebook.moniker);
+    CHECK_INT(run_by_moniker(&notebook, "mishap violation", out, sizeof out), 2);
+    CHECK_INT(WaitForSingleObject(notebook.ready, RIG_READY_MS), WAIT_OBJECT_0);
+    CHECK(strcmp(before, notebook.moniker) != 0);
+    rig_check_echo(pool);
+    /* A stale entry, if the table still has it, leads nowhere, and soon. */
+    snprintf(after, sizeof after, "%s", notebook.moniker);
+    snprintf(notebook.moniker, sizeof notebook.moniker, "%s", before);
+    CHECK_INT(run_by_moniker(&notebook, "echo anybody", out, sizeof out), 2);
+    snprintf(notebook.moniker, sizeof notebook.moniker, "%s", after);
+    CHECK_INT(run_by_moniker(&notebook, "echo again", out, sizeof out), 0);
+    CHECK_CONTAINS(out, "again");
+    bh_pool_close(pool);
+    CloseHandle(notebook.ready);
+}
+
+TEST(without_the_option_nobody_learns_a_moniker)
+{
+    struct notebook notebook;
+    bh_pool *pool = open_pool(&notebook, false);
+
+    CHECK_STR(notebook.moniker, "");
+    bh_pool_close(pool);
+    CloseHandle(notebook.ready);
 }
 
 /* ---- scripts --------------------------------------------------------------------------------- */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker that does what it is asked to, mostly harm. "--at-start=KIND" does it in init(),
- * "--sometimes=KIND" only in one of five processes.
+ * A worker that does what it is asked to, mostly harm. "--at-start=KIND" does it in init().
  */
 #include "handles.h"
 
@@ -46,8 +45,6 @@ static void mishap(const char *kind)
         exit(7);
     else if (strcmp(kind, "exit-negative") == 0)
         exit(-2);
-    else if (strcmp(kind, "exit-now") == 0)
-        TerminateProcess(GetCurrentProcess(), 9);
     else if (strcmp(kind, "fail-fast") == 0)
         TerminateProcess(GetCurrentProcess(), 0xC0000409);
     else if (strcmp(kind, "heap") == 0)
@@ -91,74 +88,6 @@ static void on_mishap(bh_call *call, const bh_value *arguments, size_t count, vo
     bh_call_fail(call, 1, "nothing of that sort: %s", kind);
 }
 
-static DWORD WINAPI later_thread(void *kind)
-{
-    Sleep(50);
-    mishap(kind);
-    return 0;
-}
-
-/* Answers, and does it between requests. */
-static void on_later(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    static char kind[64];
-
-    (void)context;
-    if (count > 0)
-        text_of(&arguments[0], kind, sizeof(kind));
-    CloseHandle(CreateThread(NULL, 0, later_thread, kind, 0, NULL));
-    (void)call;
-}
-
-static void on_fail(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    int64_t code = 0;
-
-    (void)context;
-    if (count > 0)
-        bh_value_get_int64(&arguments[0], &code);
-    bh_call_fail(call, (int32_t)code,
-                 "failed on purpose, t\xc3\xbc"
-                 "chtig");
-}
-
-/* Sleeps until it is cancelled. */
-static void on_patience(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    (void)arguments, (void)count, (void)context;
-    while (!bh_call_cancelled(call))
-        Sleep(1);
-    bh_call_fail(call, 2, "cancelled");
-}
-
-static void on_print(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    char text[64] = "";
-
-    (void)call, (void)context;
-    if (count > 0)
-        text_of(&arguments[0], text, sizeof(text));
-    printf("out: %s\n", text);
-    fprintf(stderr, "err: %s\n", text);
-}
-
-static void on_flood(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    HANDLE out = GetStdHandle(STD_OUTPUT_HANDLE);
-    int64_t lines = 0;
-    char line[80];
-    DWORD done;
-
-    (void)call, (void)context;
-    if (count > 0)
-        bh_value_get_int64(&arguments[0], &lines);
-    for (int64_t i = 0; i < lines; i++) {
-        int length =
-            snprintf(line, sizeof(line), "line %lld of the flood %040d\n", (long long)i, 0);
-        WriteFile(out, line, (DWORD)length, &done, NULL);
-    }
-}
-
 static void reply_text(bh_call *call, const char *text)
 {
     bh_value value = text != NULL ? bh_value_view(text) : bh_value_null();
@@ -174,31 +103,6 @@ static void on_environment(bh_call *call, const bh_value *arguments, size_t coun
     if (count > 0)
         text_of(&arguments[0], name, sizeof(name));
     reply_text(call, getenv(name));
-}
-
-static void on_directory(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    char path[MAX_PATH] = "";
-
-    (void)arguments, (void)count, (void)context;
-    GetCurrentDirectoryA(sizeof(path), path);
-    reply_text(call, path);
-}
-
-static int kept_argc;
-static char **kept_argv;
-
-static void on_arguments(bh_call *call, const bh_value *arguments, size_t count, void *context)
-{
-    bh_value list = bh_value_array();
-
-    (void)arguments, (void)count, (void)context;
-    for (int i = 0; i < kept_argc; i++) {
-        bh_value item = bh_value_view(kept_argv[i]);
-        bh_array_push(&list, &item);
-    }
-    bh_call_reply(call, &list);
-    bh_value_deinit(&list);
 }
 
 static void on_facts(bh_call *call, const bh_value *arguments, size_t count, void *context)
@@ -230,10 +134,11 @@ static void on_spawn(bh_call *call, const bh_value *arguments, size_t count, voi
 {
     STARTUPINFOA startup = {.cb = sizeof(startup)};
     PROCESS_INFORMATION made;
-    char command[MAX_PATH + 32];
+    char program[MAX_PATH], command[MAX_PATH + 32];
 
     (void)arguments, (void)count, (void)context;
-    snprintf(command, sizeof(command), "\"%s\" --sleep", kept_argv[0]);
+    GetModuleFileNameA(NULL, program, sizeof(program));
+    snprintf(command, sizeof(command), "\"%s\" --sleep", program);
     if (!CreateProcessA(NULL, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &made)) {
         bh_call_fail(call, (int32_t)GetLastError(), "cannot start %s", command);
         return;
@@ -259,14 +164,7 @@ static void on_keep(bh_call *call, const bh_value *arguments, size_t count, void
 static const struct bh_method methods[] = {
     {"echo", on_echo, "echo(value) -> value"},
     {"mishap", on_mishap, "mishap(kind)"},
-    {"later", on_later, "later(kind): after the reply"},
-    {"fail", on_fail, "fail(code)"},
-    {"patience", on_patience, NULL},
-    {"print", on_print, NULL},
-    {"flood", on_flood, NULL},
     {"environment", on_environment, NULL},
-    {"directory", on_directory, NULL},
-    {"arguments", on_arguments, NULL},
     {"facts", on_facts, NULL},
     {"spawn", on_spawn, NULL},
     {"keep", on_keep, NULL},
@@ -276,13 +174,9 @@ static const struct bh_method methods[] = {
 static int begin(int argc, char **argv, void **context)
 {
     (void)context;
-    kept_argc = argc;
-    kept_argv = argv;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--at-start=", 11) == 0)
             mishap(argv[i] + 11);
-        if (strncmp(argv[i], "--sometimes=", 12) == 0 && GetCurrentProcessId() / 4 % 5 == 0)
-            mishap(argv[i] + 12);
     }
     return 0;
 }

@@ -3,6 +3,8 @@
  * The worker that the tests look at: every way to die that leaves different evidence, and some ways
  * to look dead and not be.
  */
+#include "handles.h"
+
 #include <bulkhead/worker.h>
 
 #include <windows.h>
@@ -37,6 +39,32 @@ static void echo(bh_call *call, const bh_value *arguments, size_t count, void *c
 
     (void)context;
     bh_call_reply(call, count == 1 ? &arguments[0] : &all);
+}
+
+static void handles(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    (void)arguments, (void)count, (void)context;
+    reply_number(call, rig_own_handles());
+}
+
+/* Where the argument's bytes lie. */
+static void place(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    (void)context;
+    reply_number(call, count == 1 && arguments[0].type == BH_BYTES
+                           ? (int64_t)(uintptr_t)arguments[0].as.bytes
+                           : 0);
+}
+
+/* How the memory is protected in which the argument's bytes lie. */
+static void protection(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    MEMORY_BASIC_INFORMATION memory = {0};
+
+    (void)context;
+    if (count == 1 && arguments[0].type == BH_BYTES)
+        VirtualQuery(arguments[0].as.bytes, &memory, sizeof memory);
+    reply_number(call, memory.Protect);
 }
 
 static void serial(bh_call *call, const bh_value *arguments, size_t count, void *context)
@@ -358,6 +386,9 @@ static void die(bh_call *call, const bh_value *arguments, size_t count, void *co
 
 static const struct bh_method methods[] = {
     {"echo", echo, "echo(value...) -> the value"},
+    {"handles", handles, NULL},
+    {"place", place, NULL},
+    {"protection", protection, NULL},
     {"serial", serial, NULL},
     {"fail", fail, NULL},
     {"print", print, NULL},

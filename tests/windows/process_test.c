@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* timeout: 60 */
 /*
- * What a pool's options make of its workers' processes, asked from inside the process.
+ * What a pool's options make of its workers' processes on Windows alone; what every system does is
+ * in tests/integration/process_test.c.
  */
 #include "handles.h"
 #include "rig.h"
@@ -35,71 +36,19 @@ static int64_t fact(bh_pool *pool, const char *name)
     return number;
 }
 
-TEST(the_environment_is_the_dispatchers_with_changes)
+TEST(names_of_variables_have_no_case_and_the_last_of_two_counts)
 {
-    static const char *const changes[] = {"BH_PROBE_SET=new",
-                                          "bh_probe_removed",
-                                          "BH_PROBE_TWICE=first",
-                                          "BH_PROBE_TWICE=second",
-                                          "AAA_first=1",
-                                          "zzz_last=t\xc3\xbcr",
-                                          NULL};
+    static const char *const changes[] = {"bh_probe_removed",      "BH_PROBE_TWICE=first",
+                                          "BH_PROBE_TWICE=second", "AAA_first=1",
+                                          "zzz_last=t\xc3\xbcr",   NULL};
     struct bh_pool_options options = rig_options(1);
 
-    SetEnvironmentVariableA("BH_PROBE_KEPT", "kept");
-    SetEnvironmentVariableA("BH_PROBE_SET", "old");
     SetEnvironmentVariableA("BH_PROBE_REMOVED", "there");
     options.environment = changes;
     bh_pool *pool = rig_open_ready(&options);
-    check_text(pool, "environment", "BH_PROBE_KEPT", "kept");
-    check_text(pool, "environment", "BH_PROBE_SET", "new");
     check_text(pool, "environment", "BH_PROBE_REMOVED", NULL);
     check_text(pool, "environment", "BH_PROBE_TWICE", "second");
     check_text(pool, "environment", "AAA_FIRST", "1");
-    bh_pool_close(pool);
-}
-
-TEST(a_cleared_environment_has_only_what_is_named)
-{
-    static const char *const changes[] = {"BH_PROBE_SET=new", NULL};
-    struct bh_pool_options options = rig_options(1);
-
-    SetEnvironmentVariableA("BH_PROBE_KEPT", "kept");
-    options.environment = changes;
-    options.clear_environment = true;
-    bh_pool *pool = rig_open_ready(&options);
-    check_text(pool, "environment", "BH_PROBE_KEPT", NULL);
-    check_text(pool, "environment", "BH_PROBE_SET", "new");
-    bh_pool_close(pool);
-}
-
-TEST(arguments_survive_the_command_line)
-{
-    static const char *const arguments[] = {"--one",     "two words", "",        "a\"b",  "c\\",
-                                            "d\\\\ e\\", "f\\\"g",    "h\\\\\"", "\ti\n", "j'k",
-                                            "%PATH%",    "^&|<>",     NULL};
-    struct bh_pool_options options = rig_options(1);
-    struct bh_result result;
-
-    options.arguments = arguments;
-    bh_pool *pool = rig_open_ready(&options);
-    bh_pool_invoke(pool, "arguments", NULL, 0, &result);
-    rig_expect(&result, BH_OUTCOME_REPLIED);
-    CHECK_STR(result.reply.as.items[0].as.string, options.worker);
-    for (size_t i = 0; arguments[i] != NULL; i++)
-        CHECK_STR(result.reply.as.items[i + 1].as.string, arguments[i]);
-    CHECK_INT(result.reply.length, sizeof(arguments) / sizeof(arguments[0]));
-    bh_result_deinit(&result);
-    bh_pool_close(pool);
-}
-
-TEST(the_working_directory_is_the_one_named)
-{
-    struct bh_pool_options options = rig_options(1);
-
-    options.directory = "C:\\windows";
-    bh_pool *pool = rig_open_ready(&options);
-    check_text(pool, "directory", "", "C:\\windows");
     bh_pool_close(pool);
 }
 
@@ -117,20 +66,6 @@ TEST(a_relative_path_is_relative_to_the_directory_of_the_opening)
     rig_check_echo(pool);
     bh_pool_close(pool);
     SetCurrentDirectoryA(before);
-}
-
-TEST(a_bare_name_is_looked_up_in_path)
-{
-    struct bh_pool_options options = rig_options(1);
-    char path[4096];
-
-    CHECK(GetEnvironmentVariableA("PATH", path, sizeof(path)) < sizeof(path));
-    SetEnvironmentVariableA("PATH", BH_TEST_DIR);
-    options.worker = "mishap_worker";
-    bh_pool *pool = rig_open_ready(&options);
-    SetEnvironmentVariableA("PATH", path);
-    rig_check_echo(pool);
-    bh_pool_close(pool);
 }
 
 TEST(priority_and_processors_are_set)

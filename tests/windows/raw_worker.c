@@ -5,6 +5,8 @@
  *
  * "--script=NAME" or "--script=NAME:HEX". It has one method, "call".
  */
+#include "handles.h"
+
 #include "platform/windows/protocol.h"
 
 #include <windows.h>
@@ -18,7 +20,7 @@
 
 static const struct bhw_call_section *call_section;
 static struct bhw_box_section *box;
-static HANDLE bell, dispatcher;
+static HANDLE bell, dispatcher, dumping;
 static char script[64];
 static unsigned long number;
 
@@ -124,6 +126,42 @@ static HANDLE odd_handle(void)
     return (HANDLE)(uintptr_t)0x7ff0;
 }
 
+/* A reference into an arena that is announced as it should be, but for what the script says. */
+static VARIANT blob(void)
+{
+    bool plain = is_script("blob-good") || is_script("blob-place") || is_script("blob-end") ||
+                 is_script("blob-crooked") || is_script("blob-generation");
+    ULONGLONG bytes = 1 << 20;
+    ULONGLONG name = 1ULL << 40;
+    HANDLE handle =
+        plain ? CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 1 << 20, NULL)
+              : odd_handle();
+
+    if (is_script("blob-huge")) /* all right but for its size */
+        handle = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 2, 0, NULL);
+    if (is_script("blob-place"))
+        name += 1ULL << 39;
+    if (is_script("blob-end"))
+        name += 64;
+    if (is_script("blob-crooked"))
+        name++, bytes -= 64;
+    if (is_script("blob-generation"))
+        name += 1ULL << 40;
+    atomic_store(&box->reply.handle, (ULONGLONG)(uintptr_t)handle);
+    atomic_store(&box->reply.generation, 1);
+    return reference(7 /* bytes */, bytes, name);
+}
+
+/* As one whose dump is never done. */
+static void hang_in_dump(void)
+{
+    box->fault.exception = EXCEPTION_ACCESS_VIOLATION;
+    atomic_store(&box->fault.state, BHW_FAULT_COMPLETE);
+    atomic_store(&box->dump, BHW_DUMP_BEGUN);
+    SetEvent(dumping);
+    Sleep(INFINITE);
+}
+
 static HRESULT answer_call(VARIANT *result)
 {
     uint64_t serial = atomic_load(&call_section->serial);
@@ -133,14 +171,16 @@ static HRESULT answer_call(VARIANT *result)
     atomic_store(&box->started, serial);
     if (is_script("fail"))
         return (HRESULT)number;
+    if (is_script("dump-hangs"))
+        hang_in_dump();
     if (is_script("reply-dispatch")) {
         result->vt = VT_CY;
         result->cyVal.int64 = 11000; /* 1.10: no value is exactly that */
     } else if (strncmp(script, "blob-", 5) == 0) {
-        *result = reference(7 /* bytes */, 1 << 20, (ULONGLONG)(uintptr_t)odd_handle());
+        *result = blob();
     } else {
         result->vt = VT_I8;
-        result->llVal = 42;
+        result->llVal = is_script("count-handles") ? rig_own_handles() : 42;
     }
     atomic_store(&box->committed, serial);
     return S_OK;
@@ -253,16 +293,17 @@ static void let_squat(const char *self)
 
 static void attach(void)
 {
-    unsigned long long handles[4];
+    unsigned long long handles[5];
     const char *channel = getenv(BHW_ENVIRONMENT);
 
-    if (channel == NULL || sscanf(channel, "%llx,%llx,%llx,%llx", &handles[0], &handles[1],
-                                  &handles[2], &handles[3]) != 4)
+    if (channel == NULL || sscanf(channel, "%llx,%llx,%llx,%llx,%llx", &handles[0], &handles[1],
+                                  &handles[2], &handles[3], &handles[4]) != 5)
         exit(93);
     call_section = MapViewOfFile((HANDLE)(uintptr_t)handles[0], FILE_MAP_READ, 0, 0, 0);
     box = MapViewOfFile((HANDLE)(uintptr_t)handles[1], FILE_MAP_WRITE, 0, 0, 0);
     bell = (HANDLE)(uintptr_t)handles[2];
     dispatcher = (HANDLE)(uintptr_t)handles[3];
+    dumping = (HANDLE)(uintptr_t)handles[4];
     if (call_section == NULL || box == NULL || call_section->magic != BHW_MAGIC)
         exit(94);
 }

@@ -10,6 +10,8 @@
 
 #include "platform/windows/variant.h"
 
+#include <stdlib.h>
+
 static struct bh_problem problem;
 
 /* ---- one lie at a time ----------------------------------------------------------------------- */
@@ -194,6 +196,7 @@ TEST(shapes_of_our_own_must_be_whole)
 
 /* ---- random lies ----------------------------------------------------------------------------- */
 
+/* BH_FUZZ_ROUNDS and BH_FUZZ_SEED in the environment ask for a longer or another run. */
 #define ROUNDS 100000
 #define PAGE 4096u
 
@@ -405,27 +408,32 @@ static void lie_somewhere(uint64_t *seed, VARIANT *root)
         V_BSTR(root) = NULL;
 }
 
-static int hostile_get(void *context, uint64_t handle, size_t bytes, void *copy_to)
+static int hostile_find(void *context, uint64_t name, size_t bytes, const void **found)
 {
+    static const unsigned char nothing[1024];
+
     (void)context;
-    memset(copy_to, 0, bytes);
-    return handle % 2 ? BH_OK : BH_E_SYNTAX;
+    *found = nothing;
+    return name % 2 && bytes <= sizeof(nothing) ? BH_OK : BH_E_SYNTAX;
 }
 
 TEST_TIMEOUT(random_lies_are_survived, 60)
 {
     const struct bh_value_limits limits = {8, 1000, 32768};
-    struct bhw_blobs blobs = {0, NULL, NULL, hostile_get};
-    int64_t until = kit_now_ms() + 20000;
+    struct bhw_blobs blobs = {.find = hostile_find};
+    const char *more = getenv("BH_FUZZ_ROUNDS");
+    const char *other = getenv("BH_FUZZ_SEED");
+    int64_t until = more ? INT64_MAX : kit_now_ms() + 20000;
+    int most = more ? atoi(more) : ROUNDS;
     struct arena arena;
-    uint64_t seed = 6;
+    uint64_t seed = other ? strtoull(other, NULL, 0) : 6;
     int results[17] = {0};
     int rounds = 0;
 
     arena_init(&arena, 4096);
     bhi_alloc_hook = failing_heap_hook;
     heap = (struct failing_heap){0, -1, false};
-    for (; rounds < ROUNDS && kit_now_ms() < until; rounds++) {
+    for (; rounds < most && kit_now_ms() < until; rounds++) {
         VARIANT root;
         bh_value value;
         do {

@@ -111,24 +111,26 @@ TEST(foreign_types_pass_the_proxy)
 }
 
 /* A reference is nothing but a shape: it arrives, and only who can follow it reads it. */
-static int put_nothing(void *context, const void *data, size_t bytes, uint64_t *handle)
+static int put_nothing(void *context, const void *data, size_t bytes, uint64_t *name)
 {
     (void)context;
     (void)data;
-    *handle = bytes + 1;
+    *name = bytes + 1;
     return BH_OK;
 }
 
-static int get_sevens(void *context, uint64_t handle, size_t bytes, void *copy_to)
+static int find_sevens(void *context, uint64_t name, size_t bytes, const void **data)
 {
+    static const unsigned char sevens[] = {7, 7, 7, 7, 7};
+
     (void)context;
-    memset(copy_to, 7, bytes);
-    return handle == bytes + 1 ? BH_OK : BH_E_SYNTAX;
+    *data = sevens;
+    return name == bytes + 1 && bytes == sizeof(sevens) ? BH_OK : BH_E_SYNTAX;
 }
 
 TEST(references_pass_the_proxy)
 {
-    struct bhw_blobs blobs = {1, NULL, put_nothing, get_sevens};
+    struct bhw_blobs blobs = {.threshold = 1, .put = put_nothing, .find = find_sevens};
     bh_value bytes = bh_value_view_bytes("\7\7\7\7\7", 5);
     bh_value back;
     VARIANT variant;

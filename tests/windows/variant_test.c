@@ -9,6 +9,7 @@
 #include "com_heap.h"
 
 #include "core/value_internal.h"
+#include "platform/windows/arena.h"
 #include "platform/windows/variant.h"
 
 static struct bh_problem problem;
@@ -222,15 +223,26 @@ TEST(limits_count_the_wire_form)
 
 /* ---- large payloads -------------------------------------------------------------------------- */
 
-/* Memory that the two callbacks share. Handles count from 1. */
+/* Memory that the callbacks share. Names count from 1. */
 struct store {
     const void *data[8];
     size_t sizes[8];
     unsigned count;
-    int put_rc;
+    uint64_t reserved; /* by the last message */
+    unsigned messages;
+    int reserve_rc;
 };
 
-static int store_put(void *context, const void *data, size_t bytes, uint64_t *handle)
+static int store_reserve(void *context, uint64_t bytes)
+{
+    struct store *store = context;
+
+    store->reserved = bytes;
+    store->messages++;
+    return store->reserve_rc;
+}
+
+static int store_put(void *context, const void *data, size_t bytes, uint64_t *name)
 {
     struct store *store = context;
     void *copy = malloc(bytes);
@@ -239,18 +251,27 @@ static int store_put(void *context, const void *data, size_t bytes, uint64_t *ha
     memcpy(copy, data, bytes);
     store->data[store->count] = copy;
     store->sizes[store->count] = bytes;
-    *handle = ++store->count;
-    return store->put_rc;
+    *name = ++store->count;
+    return BH_OK;
 }
 
-static int store_get(void *context, uint64_t handle, size_t bytes, void *copy_to)
+static int store_find(void *context, uint64_t name, size_t bytes, const void **data)
 {
     struct store *store = context;
 
-    if (handle == 0 || handle > store->count || store->sizes[handle - 1] < bytes)
+    if (name == 0 || name > store->count || store->sizes[name - 1] < bytes)
         return BH_E_SYNTAX;
-    memcpy(copy_to, store->data[handle - 1], bytes);
+    *data = store->data[name - 1];
     return BH_OK;
+}
+
+static struct bhw_blobs store_blobs(struct store *store)
+{
+    return (struct bhw_blobs){.threshold = 16,
+                              .context = store,
+                              .reserve = store_reserve,
+                              .put = store_put,
+                              .find = store_find};
 }
 
 static void store_free(struct store *store)
@@ -262,7 +283,7 @@ static void store_free(struct store *store)
 TEST(large_payloads_travel_beside)
 {
     struct store store = {0};
-    struct bhw_blobs blobs = {16, &store, store_put, store_get};
+    struct bhw_blobs blobs = store_blobs(&store);
     int64_t words[] = {1, -1, 3};
     bh_value items[] = {
         bh_value_view_bytes(words, 16),         bh_value_view_bytes(words, 15),
@@ -275,20 +296,29 @@ TEST(large_payloads_travel_beside)
 
     CHECK_INT(bhw_variant_from_value(&variant, &array, &blobs, NULL), BH_OK);
     CHECK_INT(store.count, 5);
+    CHECK_INT(store.messages, 1);
+    CHECK_INT(store.reserved, 5 * BHW_ARENA_ALIGNMENT);
     CHECK_INT(bhw_value_from_variant(&back, &variant, NULL, &blobs, &problem), BH_OK);
     CHECK(bh_value_equal(&back, &array));
+    CHECK(back.as.items[0].as.bytes != store.data[0]);
+    bh_value_deinit(&back);
+    blobs.in_place = true;
+    CHECK_INT(bhw_value_from_variant(&back, &variant, NULL, &blobs, &problem), BH_OK);
+    CHECK(bh_value_equal(&back, &array));
+    CHECK(back.as.items[0].as.bytes == store.data[0]);
+    CHECK(back.as.items[1].as.bytes != (const void *)words); /* a small one is a copy */
     bh_value_deinit(&back);
     CHECK_INT(bhw_value_from_variant(&back, &variant, NULL, NULL, &problem), BH_E_TYPE);
     CHECK_STR(problem.text, "element 0: a reference to shared memory is not accepted here");
-    blobs.get = NULL;
+    blobs.find = NULL;
     CHECK_INT(bhw_value_from_variant(&back, &variant, NULL, &blobs, &problem), BH_E_TYPE);
     VariantClear(&variant);
     blobs.threshold = 0;
     CHECK_INT(bhw_variant_from_value(&variant, &array, &blobs, NULL), BH_OK);
-    CHECK_INT(store.count, 5);
+    CHECK_INT(store.messages, 1);
     VariantClear(&variant);
     blobs.threshold = 1;
-    store.put_rc = BH_E_SYSTEM;
+    store.reserve_rc = BH_E_SYSTEM;
     CHECK_INT(bhw_variant_from_value(&variant, &array, &blobs, &problem), BH_E_SYSTEM);
     CHECK_INT(V_VT(&variant), VT_EMPTY);
     store_free(&store);
@@ -310,7 +340,7 @@ static void check_reference_refused(const VARIANT *variant, struct bhw_blobs *bl
 TEST(references_are_checked)
 {
     struct store store = {0};
-    struct bhw_blobs blobs = {16, &store, store_put, store_get};
+    struct bhw_blobs blobs = store_blobs(&store);
     const int64_t words[] = {1, 2, 3};
     bh_value value = bh_value_view_i64(words, 3);
     VARIANT variant;

@@ -8,6 +8,8 @@
 
 #include "check.h"
 
+#include "platform/windows/arena.h"
+#include "platform/windows/protocol.h"
 #include "platform/windows/variant.h"
 
 #include <math.h>
@@ -93,54 +95,89 @@ static inline bh_value every_type(void)
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
-struct sections {
+/* The two arenas of a worker, as a dispatcher made by hand has them. One payload at a time. */
+struct arenas {
     HANDLE worker;
-    int put, got;
-    uint64_t highest; /* name in the worker's handle table */
+    struct bhw_call_section *call;
+    volatile struct bhw_box_section *box;
+    unsigned char *request;
+    size_t room; /* of `request` */
+    void *reply;
+    uint32_t request_generation, reply_generation;
+    int got;
 };
 
-static inline int sections_put(void *context, const void *data, size_t bytes, uint64_t *name)
+#define ARENAS_PLACE 40
+
+/* A new section for requests. */
+static inline void arenas_grow(struct arenas *arenas, size_t bytes)
 {
-    struct sections *sections = context;
     HANDLE section =
         CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, (DWORD)bytes, NULL);
-    void *memory = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, bytes);
     HANDLE there;
 
-    CHECK(memory != NULL);
-    memcpy(memory, data, bytes);
-    UnmapViewOfFile(memory);
-    CHECK(DuplicateHandle(GetCurrentProcess(), section, sections->worker, &there, FILE_MAP_READ,
+    if (arenas->request != NULL)
+        UnmapViewOfFile(arenas->request);
+    arenas->request = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, bytes);
+    arenas->room = bytes;
+    CHECK(arenas->request != NULL);
+    CHECK(DuplicateHandle(GetCurrentProcess(), section, arenas->worker, &there,
+                          FILE_MAP_READ | SECTION_QUERY, FALSE, DUPLICATE_CLOSE_SOURCE));
+    atomic_store(&arenas->call->request.handle, (uint64_t)(uintptr_t)there);
+    atomic_store(&arenas->call->request.generation, ++arenas->request_generation);
+}
+
+static inline int arenas_put(void *context, const void *data, size_t bytes, uint64_t *name)
+{
+    struct arenas *arenas = context;
+
+    if (bytes > arenas->room)
+        arenas_grow(arenas, bytes);
+    memcpy(arenas->request, data, bytes);
+    *name = (uint64_t)arenas->request_generation << ARENAS_PLACE;
+    return BH_OK;
+}
+
+static inline void arenas_fetch(struct arenas *arenas)
+{
+    HANDLE there = (HANDLE)(uintptr_t)arenas->box->reply.handle, section;
+
+    if (arenas->reply != NULL)
+        UnmapViewOfFile(arenas->reply);
+    CHECK(DuplicateHandle(arenas->worker, there, GetCurrentProcess(), &section, FILE_MAP_READ,
                           FALSE, DUPLICATE_CLOSE_SOURCE));
-    *name = (uint64_t)(uintptr_t)there;
-    sections->put++;
-    if (*name > sections->highest)
-        sections->highest = *name;
-    return BH_OK;
-}
-
-static inline int sections_get(void *context, uint64_t name, size_t bytes, void *copy_to)
-{
-    struct sections *sections = context;
-    HANDLE section;
-    void *memory;
-
-    CHECK(DuplicateHandle(sections->worker, (HANDLE)(uintptr_t)name, GetCurrentProcess(), &section,
-                          FILE_MAP_READ, FALSE, DUPLICATE_CLOSE_SOURCE));
-    memory = MapViewOfFile(section, FILE_MAP_READ, 0, 0, bytes);
-    CHECK(memory != NULL);
-    memcpy(copy_to, memory, bytes);
-    UnmapViewOfFile(memory);
+    arenas->reply = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 0);
+    CHECK(arenas->reply != NULL);
     CloseHandle(section);
-    sections->got++;
+    arenas->reply_generation = arenas->box->reply.generation;
+    atomic_store(&arenas->call->reply_taken, arenas->reply_generation);
+}
+
+static inline int arenas_find(void *context, uint64_t name, size_t bytes, const void **data)
+{
+    struct arenas *arenas = context;
+
+    (void)bytes;
+    CHECK_INT(name >> ARENAS_PLACE, arenas->box->reply.generation);
+    if (name >> ARENAS_PLACE != arenas->reply_generation)
+        arenas_fetch(arenas);
+    *data = (unsigned char *)arenas->reply + (name & ((UINT64_C(1) << ARENAS_PLACE) - 1));
+    arenas->got++;
     return BH_OK;
 }
 
-static inline struct bhw_blobs sections_blobs(struct sections *sections, HANDLE worker,
-                                              size_t threshold)
+static inline struct bhw_blobs arenas_blobs(struct arenas *arenas, size_t threshold)
 {
-    sections->worker = worker;
-    return (struct bhw_blobs){threshold, sections, sections_put, sections_get};
+    return (struct bhw_blobs){
+        .threshold = threshold, .context = arenas, .put = arenas_put, .find = arenas_find};
+}
+
+static inline void arenas_free(struct arenas *arenas)
+{
+    if (arenas->request != NULL)
+        UnmapViewOfFile(arenas->request);
+    if (arenas->reply != NULL)
+        UnmapViewOfFile(arenas->reply);
 }
 
 #endif

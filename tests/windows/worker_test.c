@@ -299,37 +299,173 @@ TEST(output_of_a_program_without_a_console_arrives)
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
-TEST(large_payloads_travel_in_sections)
+/* Echoes bytes `turns` times. */
+static void echo_bytes(struct hand *hand, struct arenas *arenas, size_t size, int turns)
+{
+    uint8_t *bytes = calloc(1, size);
+    bh_value value = bh_value_view_bytes(bytes, size);
+
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(i * 7 ^ i >> 9);
+    for (int turn = 0; turn < turns; turn++) {
+        struct bhw_blobs blobs = arenas_blobs(arenas, BHW_BLOB_BYTES);
+        VARIANT argument = variant_of(&value, &blobs);
+        struct hand_reply reply;
+        int got = arenas->got;
+
+        hand_call_all(hand, L"echo", &argument, 1, &reply);
+        CHECK_INT(reply.result, S_OK);
+        check_same(&reply.value, &value, &blobs);
+        CHECK_INT(arenas->got, got + 1);
+        hand_reply_free(&reply);
+        VariantClear(&argument);
+        bytes[0]++;
+    }
+    free(bytes);
+}
+
+static void open_with_arenas(struct hand *hand, struct arenas *arenas)
 {
     struct hand_options options = plain;
-    struct hand hand;
-    struct hand_reply reply;
-    struct sections sections = {0};
-    uint8_t *bytes = malloc(1 << 20);
-    uint64_t early = 0;
-    bh_value value;
 
     apartment();
-    for (size_t i = 0; i < 1 << 20; i++)
-        bytes[i] = (uint8_t)(i * 7 ^ i >> 9);
-    value = bh_value_view_bytes(bytes, 1 << 20);
-    options.blob_bytes = 65536;
-    hand_open(&hand, &options);
-    for (int turn = 0; turn < 20; turn++) {
-        struct bhw_blobs blobs = sections_blobs(&sections, hand.process, 65536);
-        VARIANT argument = variant_of(&value, &blobs);
+    options.blob_bytes = BHW_BLOB_BYTES;
+    hand_open(hand, &options);
+    *arenas = (struct arenas){.worker = hand->process, .call = hand->call, .box = hand->box};
+}
+
+TEST(large_payloads_travel_in_arenas_that_are_kept)
+{
+    struct arenas arenas;
+    struct hand hand;
+
+    open_with_arenas(&hand, &arenas);
+    echo_bytes(&hand, &arenas, 1 << 20, 10);
+    CHECK_INT(arenas.reply_generation, 1);
+    CHECK_INT(hand.box->request_taken, 1);
+    echo_bytes(&hand, &arenas, 3 << 20, 10);
+    CHECK_INT(arenas.reply_generation, 2);
+    CHECK_INT(hand.box->request_taken, 2);
+    echo_bytes(&hand, &arenas, BHW_BLOB_BYTES, 10);
+    CHECK_INT(arenas.reply_generation, 2);
+    arenas_free(&arenas);
+    hand_close(&hand);
+}
+
+static bool is_let_go(void *box)
+{
+    return ((volatile struct bhw_box_section *)box)->reply.dropped == 1;
+}
+
+/* Little calls after a large one: the memory is let go after a while. One that is huge, at once. */
+TEST(an_arena_that_is_far_too_large_is_dropped)
+{
+    struct arenas arenas;
+    struct hand hand;
+
+    open_with_arenas(&hand, &arenas);
+    echo_bytes(&hand, &arenas, 3 << 20, 1);
+    echo_bytes(&hand, &arenas, BHW_BLOB_BYTES, 10);
+    CHECK_INT(hand.box->reply.dropped, 0);
+    echo_bytes(&hand, &arenas, BHW_BLOB_BYTES, 40);
+    CHECK(is_let_go((void *)(uintptr_t)hand.box));
+    CHECK_INT(arenas.reply_generation, 2);
+    arenas_free(&arenas);
+    hand_close(&hand);
+}
+
+static int64_t count_handles(struct hand *hand)
+{
+    struct hand_reply reply;
+
+    hand_call(hand, L"handles", &reply);
+    CHECK_INT(reply.result, S_OK);
+    int64_t count = V_I8(&reply.value);
+    hand_reply_free(&reply);
+    return count;
+}
+
+/* The dispatcher never fetches it: it has no memory, say. */
+TEST(an_arena_that_nobody_fetches_is_closed)
+{
+    static uint8_t bytes[8 << 20];
+    struct arenas arenas;
+    struct hand hand;
+    int64_t before = 0;
+
+    open_with_arenas(&hand, &arenas);
+    for (size_t size = 64 << 10; size <= sizeof bytes; size *= 2) {
+        bh_value value = bh_value_view_bytes(bytes, size);
+        VARIANT argument = variant_of(&value, NULL);
+        struct hand_reply reply;
 
         hand_call_all(&hand, L"echo", &argument, 1, &reply);
         CHECK_INT(reply.result, S_OK);
-        check_same(&reply.value, &value, &blobs);
-        CHECK_INT(sections.got, turn + 1);
-        if (turn == 3)
-            early = sections.highest;
         hand_reply_free(&reply);
         VariantClear(&argument);
+        if (before == 0)
+            before = count_handles(&hand);
     }
-    CHECK_INT(sections.highest, early); /* numbers are used again: none was left open */
-    free(bytes);
+    CHECK(hand.box->reply.generation > 4);
+    CHECK_INT(count_handles(&hand), before);
+    hand_close(&hand);
+}
+
+struct somewhere {
+    HANDLE process;
+    const void *address;
+};
+
+static bool is_unmapped(void *context)
+{
+    const struct somewhere *somewhere = context;
+    MEMORY_BASIC_INFORMATION memory = {0};
+
+    VirtualQueryEx(somewhere->process, somewhere->address, &memory, sizeof memory);
+    return memory.State == MEM_FREE;
+}
+
+/* The dispatcher has dropped its arena: the worker lets it go too, without waiting for a call. */
+TEST(what_the_dispatcher_drops_is_let_go_at_once)
+{
+    static const uint8_t bytes[BHW_BLOB_BYTES];
+    bh_value value = bh_value_view_bytes(bytes, sizeof bytes);
+    struct hand_reply reply;
+    struct arenas arenas;
+    struct hand hand;
+
+    open_with_arenas(&hand, &arenas);
+    struct bhw_blobs blobs = arenas_blobs(&arenas, BHW_BLOB_BYTES);
+    VARIANT argument = variant_of(&value, &blobs);
+    hand_call_all(&hand, L"place", &argument, 1, &reply);
+    CHECK_INT(reply.result, S_OK);
+    struct somewhere there = {hand.process, (const void *)(uintptr_t)V_I8(&reply.value)};
+    CHECK(!is_unmapped(&there));
+    atomic_store(&hand.call->request.dropped, arenas.request_generation);
+    SetEvent(hand.bell);
+    CHECK(kit_wait_until(is_unmapped, &there, 5000));
+    hand_reply_free(&reply);
+    VariantClear(&argument);
+    arenas_free(&arenas);
+    hand_close(&hand);
+}
+
+/* The worker reads them where they lie, and cannot write there. */
+TEST(large_arguments_are_read_in_place)
+{
+    static const uint8_t bytes[BHW_BLOB_BYTES];
+    bh_value value = bh_value_view_bytes(bytes, sizeof bytes);
+    struct hand_reply reply;
+    struct arenas arenas;
+    struct hand hand;
+
+    open_with_arenas(&hand, &arenas);
+    struct bhw_blobs blobs = arenas_blobs(&arenas, BHW_BLOB_BYTES);
+    VARIANT argument = variant_of(&value, &blobs);
+    hand_call_all(&hand, L"protection", &argument, 1, &reply);
+    hand_check_number(&reply, PAGE_READONLY);
+    VariantClear(&argument);
+    arenas_free(&arenas);
     hand_close(&hand);
 }
 
@@ -448,22 +584,105 @@ TEST(it_quits_when_it_has_been_idle_for_long)
     hand_close(&hand);
 }
 
-TEST(it_quits_when_its_dispatcher_ends)
+/* One that stays for late-bound clients goes too, although they hold it: its dispatcher may hang.
+ */
+TEST(it_quits_when_nobody_calls_though_somebody_holds_it)
 {
     struct hand_options options = plain;
-    STARTUPINFOA startup = {.cb = sizeof startup};
-    PROCESS_INFORMATION stand_in;
-    char command[] = "probe_worker --wait";
     struct hand hand;
+    struct hand_reply reply;
 
     apartment();
-    CHECK(CreateProcessA(PROBE, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &stand_in));
-    options.dispatcher = stand_in.hProcess;
+    options.arguments = "--impatient";
+    options.keep_registered = 1;
     hand_open(&hand, &options);
-    TerminateProcess(stand_in.hProcess, 1);
+    for (int i = 0; i < 3; i++) { /* a stranger's calls */
+        hand_invoke(hand.object, hand_id(hand.object, L"serial"), LOCALE_NEUTRAL, NULL, 0, &reply);
+        hand_check_number(&reply, 0);
+    }
     check_left(&hand);
-    CloseHandle(stand_in.hProcess);
-    CloseHandle(stand_in.hThread);
+    hand_close(&hand);
+}
+
+/* A worker of a dispatcher that is there to end. */
+static void open_under_stand_in(struct hand *hand, const struct hand_options *wanted,
+                                HANDLE *stand_in)
+{
+    struct hand_options options = *wanted;
+    STARTUPINFOA startup = {.cb = sizeof startup};
+    PROCESS_INFORMATION made;
+    char command[] = "probe_worker --wait";
+
+    apartment();
+    CHECK(CreateProcessA(PROBE, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &made));
+    CloseHandle(made.hThread);
+    *stand_in = options.dispatcher = made.hProcess;
+    hand_open(hand, &options);
+}
+
+TEST(it_quits_when_its_dispatcher_ends)
+{
+    struct hand hand;
+    HANDLE stand_in;
+
+    open_under_stand_in(&hand, &plain, &stand_in);
+    TerminateProcess(stand_in, 1);
+    check_left(&hand);
+    CloseHandle(stand_in);
+    hand_close(&hand);
+}
+
+TEST(it_quits_when_its_dispatcher_ends_though_others_hold_it)
+{
+    struct hand_options options = plain;
+    struct hand hand;
+    HANDLE stand_in;
+
+    options.keep_registered = 1;
+    open_under_stand_in(&hand, &options, &stand_in);
+    TerminateProcess(stand_in, 1);
+    check_left(&hand);
+    CloseHandle(stand_in);
+    hand_close(&hand);
+}
+
+struct waiting {
+    struct hand *hand;
+    struct hand_reply reply;
+};
+
+static void call_until_cancelled(void *context)
+{
+    struct waiting *waiting = context;
+
+    apartment();
+    hand_call(waiting->hand, L"until-cancelled", &waiting->reply);
+    CoUninitialize();
+}
+
+static bool has_started(void *context)
+{
+    return ((struct hand *)context)->box->started == 1;
+}
+
+/* The method at hand comes to its end; nothing after it. (One that never does is ended with the
+ * job: orphan_test.c.) */
+TEST(it_quits_after_the_call_in_which_its_dispatcher_ends)
+{
+    struct hand hand;
+    struct waiting waiting = {.hand = &hand};
+    HANDLE stand_in;
+
+    open_under_stand_in(&hand, &plain, &stand_in);
+    kit_thread *thread = kit_thread_start(call_until_cancelled, &waiting);
+    CHECK(kit_wait_until(has_started, &hand, 10000));
+    TerminateProcess(stand_in, 1);
+    CHECK_INT(WaitForSingleObject(hand.process, 0), WAIT_TIMEOUT);
+    atomic_store(&hand.call->cancel, 1);
+    kit_thread_join(thread);
+    hand_check_number(&waiting.reply, 1);
+    check_left(&hand);
+    CloseHandle(stand_in);
     hand_close(&hand);
 }
 

@@ -132,8 +132,7 @@ static char *by_hand(const char *program, const char *argument, int status)
     int got;
 
     CHECK(kit_run(argv, NULL, &out, &err, &got, DEADLINE_MS));
-    CHECK(WIFEXITED(got));
-    CHECK_INT(WEXITSTATUS(got), status);
+    CHECK_INT(got, status);
     CHECK_STR(status == 0 ? err : out, "");
     free(status == 0 ? err : out);
     return status == 0 ? out : err;
