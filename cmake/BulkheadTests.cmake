@@ -94,6 +94,7 @@ function(bh_register_test name label file)
     math(EXPR budget "${timeout} * ${slowdown}")
     math(EXPR timeout "${budget} + 5")
     add_test(NAME ${name} COMMAND ${ARGN})
+    set_property(GLOBAL APPEND PROPERTY BH_REGISTERED_TESTS ${name})
     set_tests_properties(
         ${name}
         PROPERTIES
@@ -103,14 +104,31 @@ function(bh_register_test name label file)
             RUN_SERIAL "${serial}"
             ENVIRONMENT "${BH_TEST_ENVIRONMENT};KIT_BUDGET_S=${budget};KIT_SLOWDOWN=${slowdown}"
     )
+    if(WIN32 AND CMAKE_CROSSCOMPILING)
+        set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED wine)
+    endif()
+endfunction()
+
+# Before anything else that runs under Wine.
+function(bh_add_wine_session)
+    add_test(NAME wine.session COMMAND ${PROJECT_SOURCE_DIR}/tests/wine_session.sh)
+    set_tests_properties(
+        wine.session
+        PROPERTIES
+            TIMEOUT 120
+            LABELS wine
+            FIXTURES_SETUP wine
+            ENVIRONMENT "${BH_TEST_ENVIRONMENT}"
+    )
 endfunction()
 
 # *_test.c in the current directory: one program and one test each. *_worker.c: worker programs for
-# them. *.sh: scripts, run by kit-script, which looks for what they leave behind.
+# them. What is in a directory named after a system, linux/ or windows/, belongs to that system alone.
+# *.sh: see bh_add_scripts().
 function(bh_add_tests suite)
     cmake_parse_arguments(PARSE_ARGV 1 tests VALGRIND "" "LIBRARIES;DEFINITIONS")
     set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
-    bh_glob(programs *_test.c *_worker.c)
+    bh_glob(programs *_test.c *_worker.c ${BH_PLATFORM}/*_test.c ${BH_PLATFORM}/*_worker.c)
     foreach(source ${programs})
         bh_is_excluded(excluded ${source})
         if(excluded)
@@ -127,6 +145,7 @@ function(bh_add_tests suite)
                 ${PROJECT_SOURCE_DIR}/src
                 ${PROJECT_SOURCE_DIR}/tests
                 ${PROJECT_SOURCE_DIR}/tests/kit
+                ${CMAKE_CURRENT_SOURCE_DIR}
         )
         target_compile_definitions(
             ${target}
@@ -135,10 +154,9 @@ function(bh_add_tests suite)
                 "BH_TEST_BIN_DIR=\"${PROJECT_BINARY_DIR}/bin\""
                 "BH_TEST_DIR=\"${CMAKE_CURRENT_BINARY_DIR}\""
         )
-        target_link_libraries(${target} PRIVATE ${tests_LIBRARIES})
+        target_link_libraries(${target} PRIVATE ${tests_LIBRARIES} kit)
         if(program MATCHES "^(.*)_test$")
             set(name ${suite}.${CMAKE_MATCH_1})
-            target_link_libraries(${target} PRIVATE kit)
             bh_register_test(${name} ${suite} ${source} ${target})
             if(tests_VALGRIND AND BH_VALGRIND AND NOT BH_VARIANT AND NOT CMAKE_CROSSCOMPILING)
                 bh_register_test(
@@ -153,10 +171,33 @@ function(bh_add_tests suite)
             bh_crashes_on_purpose(${target})
         endif()
     endforeach()
+    bh_add_scripts(${suite})
+endfunction()
 
+# *.sh in the current directory: one test each. What runs them looks for what they leave behind.
+function(bh_add_scripts suite)
+    set(runner kit-script)
+    if(WIN32)
+        set(runner ${PROJECT_SOURCE_DIR}/tests/wine_script.sh)
+    endif()
     bh_glob(scripts *.sh)
     foreach(source ${scripts})
         cmake_path(GET source STEM name)
-        bh_register_test(${suite}.${name} ${suite} ${source} kit-script ${source})
+        bh_register_test(${suite}.${name} ${suite} ${source} ${runner} ${source})
     endforeach()
+endfunction()
+
+# Registers the test that compares what is registered up to now with the table in docs/testing.md.
+function(bh_check_table_of_tests)
+    get_property(names GLOBAL PROPERTY BH_REGISTERED_TESTS)
+    list(JOIN names "\n" names)
+    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/registered.txt "${names}\n")
+    add_test(
+        NAME docs.testing
+        COMMAND
+            ${CMAKE_COMMAND} -DSYSTEM=${CMAKE_SYSTEM_NAME}
+            -DREGISTERED=${CMAKE_CURRENT_BINARY_DIR}/registered.txt -P
+            ${PROJECT_SOURCE_DIR}/tests/one_system.cmake
+    )
+    set_tests_properties(docs.testing PROPERTIES LABELS docs)
 endfunction()
