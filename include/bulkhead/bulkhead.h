@@ -6,6 +6,7 @@
 #ifndef BULKHEAD_BULKHEAD_H
 #define BULKHEAD_BULKHEAD_H
 
+#include <bulkhead/async.h>
 #include <bulkhead/base.h>
 #include <bulkhead/json.h>
 #include <bulkhead/pool.h>

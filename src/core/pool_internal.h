@@ -40,8 +40,10 @@ enum bhi_ticket_state {
 };
 
 struct bhi_life;
+struct bhi_carrier;
+struct bhi_async;
 
-/** A request on its way, on the stack of its caller. */
+/** A request on its way, on the stack of its caller or in a bhi_async. */
 struct bhi_ticket {
     bh_pool *pool;
     const struct bh_request *request;
@@ -58,10 +60,13 @@ struct bhi_ticket {
     bool unsent;      /* its lane broke before it was published */
     uint32_t returns; /* times that it came back as never started */
     uint32_t attempts;
+    bool async;    /* nobody waits for it: it is the first member of a bhi_async */
+    size_t due;    /* its place in pool->due, from 1; 0: it has none */
     bhp_word word; /* raised and woken when `state` leaves QUEUED; waited on without the lock */
     struct bhi_ticket *next;
     struct bhi_ticket *previous;
-    struct bhi_ticket *token_next; /* guarded by the token's lock */
+    struct bhi_ticket *token_next; /* these two are guarded by the token's lock */
+    struct bhi_ticket *token_previous;
 };
 
 /** One life of one worker, from the wish to start it to its burial. */
@@ -93,6 +98,7 @@ struct bhi_life {
     char kill_detail[160];
     struct bhi_ticket
         *ticket; /* whose request it holds; also after its death, until the caller let go */
+    struct bhi_carrier *carrier; /* which runs its request; NULL: none, or a caller */
     /* serial << 1 | 1 while claimed, serial << 1 while it runs, 0 when free. The caller ends its
      * request by compare-and-swap from running to free, supervisor and cancel claim it by
      * compare-and-swap from running to claimed: exactly one of them wins, and only for this serial.
@@ -108,6 +114,29 @@ struct bhi_life {
     struct bhi_output output; /* supervisor only */
     struct bh_death death;    /* final once `stop` is 1; freed with the life */
     struct bhp_box box;       /* likewise: the box after the end */
+};
+
+/** Requests that nobody waits for: async.c, carrier.c, due.c. */
+struct bhi_async_side {
+    uint32_t outstanding;         /* accepted, and not ended yet */
+    struct bhi_carrier *carriers; /* all */
+    struct bhi_carrier *resting;  /* those without a request, last in first out */
+    uint32_t carrier_count;
+    bool carriers_leave;
+    struct bhi_ticket *stranded; /* leased while no carrier was resting, oldest first */
+    struct bhi_ticket *stranded_last;
+    struct bhi_ticket **due; /* a heap of queued ones with a deadline, earliest first */
+    size_t due_count;
+    size_t due_room;
+    struct bhi_async *told; /* ended, for callbacks, oldest first */
+    struct bhi_async *told_last;
+    bhp_thread *teller; /* runs the callbacks; NULL: nobody asked for one yet */
+    bool teller_leaves;
+    bhp_word errand;         /* raised and woken when `told` or `teller_leaves` changes */
+    struct bhi_async *taken; /* ended, for bh_pool_take(), oldest first */
+    struct bhi_async *taken_last;
+    bhp_beacon *beacon; /* raised while `taken` is not empty */
+    bhp_word arrivals;  /* changes when `taken` or `outstanding` does, for who waits in take */
 };
 
 struct bh_pool {
@@ -155,6 +184,8 @@ struct bh_pool {
     uint64_t random;   /* state of the jitter's generator */
     bhp_word news;     /* raised at each READY, failed start and at closing, for waiters */
 
+    struct bhi_async_side async;
+
     uint64_t submitted;
     uint64_t outcomes[BH_OUTCOME_COUNT];
     uint64_t refusals[BH_REFUSAL_COUNT];
@@ -181,6 +212,72 @@ void bhi_queue_refuse_all(bh_pool *pool, enum bh_refusal refusal);
 void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim);
 /** A life is idle: the head of the queue gets it, if there is one. */
 void bhi_queue_offer(struct bhi_life *life);
+
+/** Why a new ticket could not even wait now, or BH_REFUSAL_NONE. */
+enum bh_refusal bhi_queue_refusal(const bh_pool *pool);
+
+/* ---- due.c: deadlines of queued tickets that nobody times. All with the lock held ---- */
+
+/** Makes room for `count` tickets. @return BH_OK or BH_E_MEMORY */
+int bhi_due_reserve(bh_pool *pool, size_t count);
+/** A ticket with a deadline begins, or ends, to wait. */
+void bhi_due_add(struct bhi_ticket *ticket);
+void bhi_due_remove(struct bhi_ticket *ticket);
+/** Ends those whose time is over. */
+void bhi_due_check(bh_pool *pool, int64_t now);
+/** When the next one's is; BHP_FOREVER: never. */
+int64_t bhi_due_next(const bh_pool *pool);
+
+/* ---- carrier.c: threads for requests that nobody waits for. All with the lock held ---- */
+
+/** Sees to it that each request which a worker may have now has a carrier. @return BH_OK or an
+ * error: there is none for one more */
+int bhi_carrier_reserve(bh_pool *pool);
+/** A leased ticket gets a carrier. */
+void bhi_carrier_hand(struct bhi_ticket *ticket);
+/** Tells all to leave and waits for their end. Without the lock; nothing may be outstanding. */
+void bhi_carrier_dismiss(bh_pool *pool);
+
+/* ---- async.c ---- */
+
+/** What came of an attempt or a wait of a ticket, for its carrier. */
+struct bhi_try {
+    struct bh_result result;
+    bool ended; /* the ticket has its outcome; it may be gone */
+};
+/** Makes one attempt for a leased ticket. On a carrier, with the lock held at begin and end. */
+void bhi_async_attempt(struct bhi_ticket *ticket);
+/** The ticket ended in the queue. With the lock held. */
+void bhi_async_unserved(struct bhi_ticket *ticket);
+/** Ends the teller's thread and frees what nobody took. Without the lock; nothing may be
+ * outstanding. */
+void bhi_async_deinit(bh_pool *pool);
+
+/* ---- attempt.c: what the end of an attempt means ---- */
+
+/** Runs a leased ticket's request on this thread and concludes. With the lock held at begin and
+ * end. @return false: the request goes round again, and may have ended by that already */
+bool bhi_attempt(struct bhi_ticket *ticket, struct bh_result *result);
+/** Concludes a leased ticket that is not sent, because there is no memory for its end. */
+bool bhi_attempt_unsent(struct bhi_ticket *ticket, struct bh_result *result);
+/** Concludes a ticket that ended in the queue. With the lock held. */
+void bhi_attempt_unserved(struct bhi_ticket *ticket, struct bh_result *result);
+/** Fills in the sums and counts the outcome, once. With the lock held. */
+void bhi_attempt_account(struct bhi_ticket *ticket, struct bh_result *result);
+/** Tells the sink of a refusal. Without the lock. */
+void bhi_attempt_tell(bh_pool *pool, const struct bh_request *request,
+                      const struct bh_result *result);
+/** Sets outcome and reason of a refusal. */
+void bhi_result_refuse(struct bh_result *result, enum bh_refusal refusal);
+/** Sets the text for a person, best effort: a result without it is still right. */
+void bhi_result_text(struct bh_result *result, const char *format, ...) BH_PRINTF(2, 3);
+
+/* ---- call.c ---- */
+
+/** A new ticket for this request. */
+void bhi_ticket_init(struct bhi_ticket *ticket, bh_pool *pool, const struct bh_request *request);
+/** Refusals that need neither queue nor lock; counted and told. @return whether it is one */
+bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct bh_result *result);
 
 /* ---- lives.c: the state table's actions. With the lock held, but where it says otherwise ---- */
 

@@ -33,6 +33,7 @@ static void link_ticket(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
     *(ticket->previous ? &ticket->previous->next : &pool->queue) = ticket;
     *(ticket->next ? &ticket->next->previous : &pool->queue_last) = ticket;
     pool->queued++;
+    bhi_due_add(ticket);
 }
 
 static void unlink_ticket(bh_pool *pool, struct bhi_ticket *ticket)
@@ -41,15 +42,21 @@ static void unlink_ticket(bh_pool *pool, struct bhi_ticket *ticket)
     *(ticket->next ? &ticket->next->previous : &pool->queue_last) = ticket->previous;
     ticket->next = ticket->previous = NULL;
     pool->queued--;
+    bhi_due_remove(ticket);
 }
 
 /* Moves a ticket out of the queue and tells its caller. The wake happens with the lock held: the
- * caller cannot return, and take the word with it, before we are done. */
+ * caller cannot return, and take the word with it, before we are done. Of a ticket without a caller
+ * there may be nothing left afterwards. */
 static void leave_queue(struct bhi_ticket *ticket, enum bhi_ticket_state state)
 {
     if (ticket->state == BHI_TICKET_QUEUED)
         unlink_ticket(ticket->pool, ticket);
     ticket->state = state;
+    if (ticket->async) {
+        (state == BHI_TICKET_LEASED ? bhi_carrier_hand : bhi_async_unserved)(ticket);
+        return;
+    }
     atomic_store(&ticket->word, 1); /* pairs with the caller's bhp_word_wait() */
     bhp_word_wake(&ticket->word);
 }
@@ -97,8 +104,8 @@ static void lend(struct bhi_life *life, struct bhi_ticket *ticket)
     }
     ticket->life = life;
     pool->running++;
-    leave_queue(ticket, BHI_TICKET_LEASED);
     bhi_supervise_by(pool, lease_due(pool, ticket, now));
+    leave_queue(ticket, BHI_TICKET_LEASED);
 }
 
 void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refusal refusal)
@@ -119,6 +126,11 @@ static enum bh_refusal refusal_of(const bh_pool *pool, bool comes_back)
     if (!comes_back && !pool->idle && pool->queued >= pool->options.queue_length)
         return BH_REFUSAL_QUEUE_FULL;
     return BH_REFUSAL_NONE;
+}
+
+enum bh_refusal bhi_queue_refusal(const bh_pool *pool)
+{
+    return refusal_of(pool, false);
 }
 
 void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)

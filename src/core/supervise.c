@@ -447,7 +447,7 @@ static int64_t life_due(const struct bhi_life *life, int64_t now)
 static int64_t next_look(const bh_pool *pool, int64_t now)
 {
     bool sample = pool->options.memory_limit_bytes && pool->count[BH_WORKER_IDLE];
-    int64_t due = BHP_FOREVER;
+    int64_t due = bhi_due_next(pool);
 
     for (const struct bhi_life *life = pool->lives; life; life = life->next) {
         int64_t at = life_due(life, now);
@@ -560,6 +560,7 @@ bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t co
     bhp_mutex_lock(&pool->lock);
     for (struct bhi_life *life = pool->lives; life; life = life->next)
         check_life(life, now);
+    bhi_due_check(pool, now);
     check_drain(pool, now);
     check_replacement(pool);
     bhp_mutex_unlock(&pool->lock);

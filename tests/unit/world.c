@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define THREADS (WORLD_CALLS + 8)
+#define THREADS (WORLD_CALLS + 16)
 
 struct thread {
     pthread_t system;
@@ -387,12 +387,53 @@ bh_pool *world_open(const struct bh_pool_options *options)
 void world_close(bh_pool *pool)
 {
     bh_pool_drain(pool);
+    world_take(pool, BH_WAIT_FOREVER);
     if (world.pool == pool)
         world.pool = NULL; /* from here on it may be gone at any moment */
     bh_pool_close(pool);
 }
 
 /* ---- requests ---- */
+
+static void end_call(struct world_call *call)
+{
+    CHECK_INT(bhf_locks_held(), 0);
+    CHECK(!call->ended);
+    call->ended_ms = world_ms();
+    call->ended = true;
+}
+
+static void on_done(void *context, struct bh_result *result)
+{
+    struct world_call *call = context;
+
+    call->result = *result;
+    end_call(call);
+}
+
+/** See world.h. */
+void world_take(bh_pool *pool, uint32_t timeout_ms)
+{
+    struct bh_completion completions[3];
+    size_t count;
+
+    while ((count = bh_pool_take(pool, completions, 3, timeout_ms)) > 0)
+        for (size_t i = 0; i < count; i++)
+            on_done(completions[i].context, &completions[i].result);
+}
+
+/* What was refused on the spot has no completion, and no result but this. */
+static void submit_call(struct world_call *call)
+{
+    bh_done_fn done = call->way == WORLD_TOLD ? on_done : NULL;
+    enum bh_refusal refusal = bh_pool_submit(call->pool, &call->request, done, call);
+
+    if (!refusal)
+        return;
+    call->result.outcome = BH_OUTCOME_REFUSED;
+    call->result.refusal = refusal;
+    end_call(call);
+}
 
 static void run_call(void *argument)
 {
@@ -402,10 +443,12 @@ static void run_call(void *argument)
 
     while (bhp_now() < until)
         CHECK(on_wait(NULL, &never, until));
+    if (call->way != WORLD_CALLER) {
+        submit_call(call);
+        return;
+    }
     bh_pool_call(call->pool, &call->request, &call->result);
-    CHECK_INT(bhf_locks_held(), 0);
-    call->ended_ms = world_ms();
-    call->ended = true;
+    end_call(call);
 }
 
 /** See world.h. */
@@ -494,16 +537,22 @@ static void check_queue(const bh_pool *pool)
 {
     const struct bhi_ticket *previous = NULL;
     uint32_t count = 0;
+    size_t timed = 0;
 
     for (const struct bhi_ticket *ticket = pool->queue; ticket; ticket = ticket->next) {
         MUST((ticket->state) == (BHI_TICKET_QUEUED));
         MUST(ticket->previous == previous);
         MUST((ticket->word) == (0));
+        MUST((ticket->due != 0) == (ticket->async && ticket->deadline != BHP_FOREVER));
+        MUST(ticket->due == 0 || pool->async.due[ticket->due - 1] == ticket);
+        timed += ticket->due != 0;
         previous = ticket;
         count++;
     }
     MUST(pool->queue_last == previous);
     MUST((count) == (pool->queued));
+    MUST((timed) == (pool->async.due_count));
+    MUST((pool->async.taken != NULL) == (bhp_beacon_native(pool->async.beacon) != 0));
 }
 
 /** See world.h. */
