@@ -10,6 +10,7 @@
 #include <bulkhead/base.h>
 #include <bulkhead/json.h>
 #include <bulkhead/pool.h>
+#include <bulkhead/session.h>
 #include <bulkhead/value.h>
 
 #endif

@@ -369,16 +369,6 @@ static void count_refusal(struct bhi_async *async, enum bh_refusal refusal,
     bhi_attempt_account(&async->ticket, result);
 }
 
-/* Without the lock. */
-static void leave_refused(bh_pool *pool, const struct bh_request *request, struct bh_result *result)
-{
-    bhi_attempt_tell(pool, request, result);
-    bhp_mutex_lock(&pool->lock);
-    bhi_pool_leave(pool);
-    bhp_mutex_unlock(&pool->lock);
-    bh_result_deinit(result);
-}
-
 /* There was no memory for a copy, so that there is no ticket. */
 static enum bh_refusal refuse_without_ticket(bh_pool *pool, const struct bh_request *request)
 {
@@ -394,7 +384,8 @@ static enum bh_refusal refuse_without_ticket(bh_pool *pool, const struct bh_requ
     bhi_attempt_unserved(&ticket, &result);
     bhi_attempt_account(&ticket, &result);
     bhp_mutex_unlock(&pool->lock);
-    leave_refused(pool, request, &result);
+    bhi_ticket_leave(pool, request, &result);
+    bh_result_deinit(&result);
     return BH_REFUSAL_MEMORY;
 }
 
@@ -435,7 +426,8 @@ enum bh_refusal bh_pool_submit(bh_pool *pool, const struct bh_request *request, 
     if (refusal) {
         bhi_cancel_detach(&async->ticket);
         free_async(async);
-        leave_refused(pool, request, &refused);
+        bhi_ticket_leave(pool, request, &refused);
+        bh_result_deinit(&refused);
     }
     return refusal;
 }

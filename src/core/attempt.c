@@ -111,6 +111,9 @@ static void explain_refusal(struct bh_result *result, const struct bhi_ticket *t
         if (!result->has_death)
             set_death(result, &pool->last_failure);
         break;
+    case BH_REFUSAL_SESSION_LOST:
+        bhi_session_explain(ticket->session, result);
+        break;
     default:
         break;
     }
@@ -225,8 +228,8 @@ static void conclude_unsent(struct bhi_ticket *ticket, enum bhp_lane_end end,
  * meanwhile forbids it. */
 static bool may_go_round(const struct bhi_ticket *ticket)
 {
-    return ticket->attempts <= ticket->request->retries && !ticket->pool->closing &&
-           !ticket->claim && bhp_now() < ticket->deadline;
+    return ticket->attempts <= ticket->request->retries && !ticket->session &&
+           !ticket->pool->closing && !ticket->claim && bhp_now() < ticket->deadline;
 }
 
 /* Never sent, or provably never started. A proof that comes again and again is none, nor is that of
@@ -242,6 +245,16 @@ static bool came_back_unserved(struct bhi_ticket *ticket, enum bhp_lane_end end)
            ++ticket->returns < RETURNS_MOST;
 }
 
+/* A session's request does not go elsewhere. */
+static void conclude_session_lost(struct bhi_ticket *ticket, struct bh_result *result)
+{
+    bhi_result_refuse(result, BH_REFUSAL_SESSION_LOST);
+    result->delivery = BH_DELIVERY_NEVER_STARTED;
+    set_death(result, &ticket->life->death);
+    bhi_session_explain(ticket->session, result);
+    let_go(ticket);
+}
+
 /* The worker is gone or must go. @return false: the request goes round again */
 static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
                           const struct bhp_reply *reply, struct bh_result *result)
@@ -255,7 +268,12 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     else
         bhp_worker_kill(life->worker); /* it has ended; or its lane has: nothing to blame on it */
     await_end(life);
-    if (came_back_unserved(ticket, end)) {
+    bool unserved = came_back_unserved(ticket, end);
+    if (unserved && ticket->session) {
+        conclude_session_lost(ticket, result);
+        return true;
+    }
+    if (unserved) {
         let_go(ticket);
         pool->requeued++;
         ticket->unsent = false;

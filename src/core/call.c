@@ -11,8 +11,7 @@
 
 /* ---- the way of a request ---- */
 
-/* Waits in the queue. With the lock held at begin and end. */
-static void await_lease(struct bhi_ticket *ticket)
+void bhi_ticket_await(struct bhi_ticket *ticket)
 {
     bh_pool *pool = ticket->pool;
 
@@ -31,7 +30,7 @@ static void run_ticket(struct bhi_ticket *ticket, struct bh_result *result)
 
     bhi_queue_submit(ticket->pool, ticket, false);
     while (!done) {
-        await_lease(ticket);
+        bhi_ticket_await(ticket);
         if (ticket->state == BHI_TICKET_ENDED) {
             bhi_attempt_unserved(ticket, result);
             return;
@@ -60,8 +59,8 @@ void bhi_ticket_init(struct bhi_ticket *ticket, bh_pool *pool, const struct bh_r
     ticket->no_progress = (int64_t)silence * BHI_MS;
 }
 
-/* The last a caller does with the pool, which may be gone afterwards. */
-static void leave(bh_pool *pool, const struct bh_request *request, const struct bh_result *result)
+void bhi_ticket_leave(bh_pool *pool, const struct bh_request *request,
+                      const struct bh_result *result)
 {
     bhi_attempt_tell(pool, request, result);
     bhp_mutex_lock(&pool->lock);
@@ -102,7 +101,7 @@ bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct b
     pool->outcomes[result->outcome]++;
     pool->refusals[result->refusal]++;
     bhp_mutex_unlock(&pool->lock);
-    leave(pool, request, result);
+    bhi_ticket_leave(pool, request, result);
     return true;
 }
 
@@ -126,7 +125,7 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
     bhp_mutex_unlock(&pool->lock);
 
     bhi_cancel_detach(&ticket);
-    leave(pool, request, result);
+    bhi_ticket_leave(pool, request, result);
     return result->outcome;
 }
 

@@ -16,7 +16,7 @@
 struct census {
     uint32_t usable; /* of the current generation, not leaving */
     uint32_t starting;
-    uint32_t busy;
+    uint32_t busy;  /* or leased */
     uint32_t alive; /* of any generation and in any state: a process takes its place to its end */
 };
 
@@ -30,7 +30,7 @@ static struct census take_census(const bh_pool *pool)
             continue;
         census.usable++;
         census.starting += life->state == BH_WORKER_STARTING;
-        census.busy += life->state == BH_WORKER_BUSY || life->state == BH_WORKER_STOPPING;
+        census.busy += life->state >= BH_WORKER_LEASED;
     }
     return census;
 }

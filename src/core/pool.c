@@ -17,6 +17,7 @@
 static void destroy(bh_pool *pool)
 {
     bhp_thread_join(pool->supervisor);
+    bhi_session_orphan_all(pool);
     bhi_carrier_dismiss(pool);
     bhi_async_deinit(pool);
     bhp_nursery_close(pool->nursery);
@@ -168,8 +169,8 @@ static int await_ready(bh_pool *pool, bool (*done)(const bh_pool *, uint32_t), u
 
 static bool enough_ready(const bh_pool *pool, uint32_t count)
 {
-    return pool->count[BH_WORKER_IDLE] + pool->count[BH_WORKER_BUSY] +
-               pool->count[BH_WORKER_STOPPING] >=
+    return pool->count[BH_WORKER_IDLE] + pool->count[BH_WORKER_LEASED] +
+               pool->count[BH_WORKER_BUSY] + pool->count[BH_WORKER_STOPPING] >=
            count;
 }
 

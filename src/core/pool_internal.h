@@ -42,6 +42,7 @@ enum bhi_ticket_state {
 struct bhi_life;
 struct bhi_carrier;
 struct bhi_async;
+struct bh_session;
 
 /** A request on its way, on the stack of its caller or in a bhi_async. */
 struct bhi_ticket {
@@ -60,8 +61,9 @@ struct bhi_ticket {
     bool unsent;      /* its lane broke before it was published */
     uint32_t returns; /* times that it came back as never started */
     uint32_t attempts;
-    bool async;    /* nobody waits for it: it is the first member of a bhi_async */
-    size_t due;    /* its place in pool->due, from 1; 0: it has none */
+    struct bh_session *session; /* whose worker it wants, or which waits for one; NULL: any */
+    bool async;                 /* nobody waits for it: it is the first member of a bhi_async */
+    size_t due;                 /* its place in pool->due, from 1; 0: it has none */
     bhp_word word; /* raised and woken when `state` leaves QUEUED; waited on without the lock */
     struct bhi_ticket *next;
     struct bhi_ticket *previous;
@@ -98,6 +100,8 @@ struct bhi_life {
     char kill_detail[160];
     struct bhi_ticket
         *ticket; /* whose request it holds; also after its death, until the caller let go */
+    struct bh_session *session;  /* that it belongs to; NULL: none */
+    const char *session_why;     /* it was lost; for the event; static text */
     struct bhi_carrier *carrier; /* which runs its request; NULL: none, or a caller */
     /* serial << 1 | 1 while claimed, serial << 1 while it runs, 0 when free. The caller ends its
      * request by compare-and-swap from running to free, supervisor and cancel claim it by
@@ -114,6 +118,23 @@ struct bhi_life {
     struct bhi_output output; /* supervisor only */
     struct bh_death death;    /* final once `stop` is 1; freed with the life */
     struct bhp_box box;       /* likewise: the box after the end */
+};
+
+/** A worker leased to one caller: session.c. Guarded by the pool's lock. */
+struct bh_session {
+    bh_pool *pool; /* NULL once it has closed */
+    struct bh_session *next;
+    struct bh_session *previous;
+    struct bhi_life *life; /* NULL: lost, or it waits for one */
+    int64_t lease;         /* nanoseconds, 0: no limit */
+    int64_t until;
+    bool keep_worker;
+    bool busy;    /* a call is running */
+    bool closing; /* it shall be closed by the call that is running */
+    bool lost;
+    bool has_death;
+    const char *why; /* it was lost; static text */
+    struct bh_death death;
 };
 
 /** Requests that nobody waits for: async.c, carrier.c, due.c. */
@@ -186,6 +207,13 @@ struct bh_pool {
 
     struct bhi_async_side async;
 
+    struct bh_session
+        *sessions;          /* those that got a worker, also lost ones, until they are closed */
+    uint32_t session_count; /* those that have one */
+    uint32_t
+        sessions_waiting; /* tickets in the queue, or that ended there, which are no requests */
+    uint64_t sessions_lost;
+
     uint64_t submitted;
     uint64_t outcomes[BH_OUTCOME_COUNT];
     uint64_t refusals[BH_REFUSAL_COUNT];
@@ -210,6 +238,8 @@ void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refu
 void bhi_queue_refuse_all(bh_pool *pool, enum bh_refusal refusal);
 /** Takes a ticket's request away: from the queue at once, from its worker by a claim. */
 void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim);
+/** Gives a ticket this worker, which is idle or the session's own. */
+void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket);
 /** A life is idle: the head of the queue gets it, if there is one. */
 void bhi_queue_offer(struct bhi_life *life);
 
@@ -272,10 +302,30 @@ void bhi_result_refuse(struct bh_result *result, enum bh_refusal refusal);
 /** Sets the text for a person, best effort: a result without it is still right. */
 void bhi_result_text(struct bh_result *result, const char *format, ...) BH_PRINTF(2, 3);
 
+/* ---- session.c: with the lock held ---- */
+
+/** A session that waited gets this life, which is LEASED. */
+void bhi_session_hold(struct bh_session *session, struct bhi_life *life, int64_t now);
+/** The life of a session has ended; its record is written. */
+void bhi_session_died(struct bhi_life *life);
+/** Ends the session of a LEASED life; the worker leaves. `why` is static text. */
+void bhi_session_expire(struct bhi_life *life, const char *why, int64_t now);
+/** Says in a result why the session is lost. */
+void bhi_session_explain(const struct bh_session *session, struct bh_result *result);
+/** The pool is about to go. */
+void bhi_session_orphan_all(bh_pool *pool);
+
 /* ---- call.c ---- */
 
 /** A new ticket for this request. */
 void bhi_ticket_init(struct bhi_ticket *ticket, bh_pool *pool, const struct bh_request *request);
+/** Waits until the ticket leaves the queue, by its deadline at the latest. With the lock held at
+ * begin and end. */
+void bhi_ticket_await(struct bhi_ticket *ticket);
+/** The last a caller does with the pool: it tells of a refusal, and is not `inside` any more.
+ * Without the lock. */
+void bhi_ticket_leave(bh_pool *pool, const struct bh_request *request,
+                      const struct bh_result *result);
 /** Refusals that need neither queue nor lock; counted and told. @return whether it is one */
 bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct bh_result *result);
 
@@ -293,6 +343,9 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem);
 /** Ends the request on a live worker, as its caller: the worker rests, leaves or serves the next.
  */
 void bhi_life_settle(struct bhi_life *life, bool served, int64_t now);
+/** A life that has just become idle leaves, or serves the next. @param why a rule by which it must
+ * leave; NULL: as the policy says */
+void bhi_life_go_on(struct bhi_life *life, const char *why, int64_t now);
 /** Takes the request off a life, as its caller; the life is as it was. */
 void bhi_life_let_go(struct bhi_life *life);
 /** Takes a dead life that no caller holds out of the pool. Supervisor only. */

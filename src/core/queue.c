@@ -79,7 +79,7 @@ static int64_t lease_due(bh_pool *pool, const struct bhi_ticket *ticket, int64_t
 
 /* Each attempt has a serial of its own, drawn under the lock: on one worker they ascend, which is
  * what makes a range of them say something about its output. */
-static void lend(struct bhi_life *life, struct bhi_ticket *ticket)
+void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket)
 {
     bh_pool *pool = life->pool;
     int64_t now = bhp_now();
@@ -106,6 +106,20 @@ static void lend(struct bhi_life *life, struct bhi_ticket *ticket)
     pool->running++;
     bhi_supervise_by(pool, lease_due(pool, ticket, now));
     leave_queue(ticket, BHI_TICKET_LEASED);
+}
+
+/* The head of the queue, or who has just come, gets an idle worker: for a request, or for good. */
+static void give(struct bhi_life *life, struct bhi_ticket *ticket)
+{
+    int64_t now = bhp_now();
+
+    if (!ticket->session) {
+        bhi_queue_lend(life, ticket);
+        return;
+    }
+    bhi_life_feed(life, BHI_LIFE_HOLD, now);
+    bhi_session_hold(ticket->session, life, now);
+    leave_queue(ticket, BHI_TICKET_ENDED);
 }
 
 void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refusal refusal)
@@ -146,7 +160,7 @@ void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
         return;
     }
     if (pool->idle) {
-        lend(pool->idle, ticket);
+        give(pool->idle, ticket);
         return;
     }
     atomic_store(&ticket->word, 0); /* before anyone can see it queued */
@@ -190,5 +204,5 @@ void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
 void bhi_queue_offer(struct bhi_life *life)
 {
     if (life->pool->queue && life->state == BH_WORKER_IDLE)
-        lend(life, life->pool->queue);
+        give(life, life->pool->queue);
 }

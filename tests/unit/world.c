@@ -227,6 +227,14 @@ static void plan_start(void *context, uint64_t nth, uint64_t cookie, struct bhf_
         world.on_start(nth, plan);
 }
 
+/* The argument of a world_call() is its number. */
+static struct world_call *call_of(const struct bhp_call *call)
+{
+    int64_t number = call->argument_count ? call->arguments[0].as.int64 : 0;
+
+    return number > 0 && number <= (int64_t)world.call_count ? &world.calls[number - 1] : NULL;
+}
+
 static void plan_request(void *context, uint64_t cookie, const struct bhp_call *call,
                          struct bhf_request *plan)
 {
@@ -237,7 +245,8 @@ static void plan_request(void *context, uint64_t cookie, const struct bhp_call *
     int64_t ms = call->method[length] ? atoi(call->method + length) : 1;
 
     (void)context;
-    (void)cookie;
+    if (call_of(call))
+        call_of(call)->cookie = cookie;
     for (unsigned i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
         if (strlen(deeds[i]) == length && memcmp(deeds[i], call->method, length) == 0)
             plan->deed = (enum bhf_deed)i;
@@ -247,14 +256,11 @@ static void plan_request(void *context, uint64_t cookie, const struct bhp_call *
         world.on_request(call, plan);
 }
 
-/* The argument of a world_call() is its number. */
 static void on_begun(void *context, const struct bhp_call *call)
 {
-    int64_t number = call->argument_count ? call->arguments[0].as.int64 : 0;
-
     (void)context;
-    if (number > 0 && number <= (int64_t)world.call_count)
-        world.calls[number - 1].begun++;
+    if (call_of(call))
+        call_of(call)->begun++;
 }
 
 static void on_broken(void *context, const char *law)
@@ -447,7 +453,10 @@ static void run_call(void *argument)
         submit_call(call);
         return;
     }
-    bh_pool_call(call->pool, &call->request, &call->result);
+    if (call->session)
+        bh_session_call(call->session, &call->request, &call->result);
+    else
+        bh_pool_call(call->pool, &call->request, &call->result);
     end_call(call);
 }
 
@@ -499,7 +508,7 @@ struct bh_result *world_ask(bh_pool *pool, const char *method)
 static void check_lives(const bh_pool *pool)
 {
     uint32_t count[BH_WORKER_STATE_COUNT] = {0};
-    uint64_t held = 0, living = 0;
+    uint64_t held = 0, living = 0, leased = 0;
     uint32_t most = pool->options.max_workers;
 
     for (const struct bhi_life *life = pool->lives; life; life = life->next) {
@@ -509,6 +518,9 @@ static void check_lives(const bh_pool *pool)
         MUST(!life->ticket || life->ticket->life == life);
         MUST(!life->ticket || life->ticket->state == BHI_TICKET_LEASED);
         MUST(!life->ticket || life->claim == 0 || life->claim >> 1 == life->ticket->serial);
+        MUST(!life->session || life->session->life == life);
+        MUST((life->session != NULL) || life->state != BH_WORKER_LEASED);
+        leased += life->session != NULL;
         MUST(life->ticket || (life->state != BH_WORKER_BUSY && life->state != BH_WORKER_STOPPING));
         MUST((life->stop) == (life->state == BH_WORKER_DEAD));
         MUST(life->first_writer <= life->serial);
@@ -516,6 +528,7 @@ static void check_lives(const bh_pool *pool)
     for (unsigned i = 0; i < BH_WORKER_STATE_COUNT; i++)
         MUST((count[i]) == (pool->count[i]));
     MUST((held) == (pool->running));
+    MUST((leased) == (pool->session_count));
     if (pool->replacing)
         most += (most + 3) / 4;
     MUST(living <= most);
@@ -571,5 +584,6 @@ void world_check(void)
     for (unsigned i = 0; i < BH_REFUSAL_COUNT; i++)
         refused += pool->refusals[i];
     MUST((refused) == (pool->outcomes[BH_OUTCOME_REFUSED]));
-    MUST((pool->submitted) == (ended + pool->queued + pool->leaving + pool->running));
+    MUST((pool->submitted) ==
+         (ended + pool->queued + pool->leaving + pool->running - pool->sessions_waiting));
 }

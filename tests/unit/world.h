@@ -16,6 +16,7 @@
 #include "check.h"
 
 #include <bulkhead/async.h>
+#include <bulkhead/session.h>
 
 #include "core/platform.h"
 #include "platform/fake/fake.h"
@@ -35,9 +36,11 @@ struct world_call {
     char method[64];
     bh_value argument;
     enum world_way way;
-    int64_t wait_ms;  /* it is sent that much later */
-    int64_t ended_ms; /* world_ms() at its end */
-    unsigned begun;   /* how often a worker began it */
+    int64_t wait_ms;     /* it is sent that much later */
+    int64_t ended_ms;    /* world_ms() at its end */
+    unsigned begun;      /* how often a worker began it */
+    uint64_t cookie;     /* of the last it was sent to */
+    bh_session *session; /* by whose worker; NULL: any */
     bool sent;
     bool ended;
     bool freed;
