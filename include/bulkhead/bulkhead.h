@@ -6,9 +6,11 @@
 #ifndef BULKHEAD_BULKHEAD_H
 #define BULKHEAD_BULKHEAD_H
 
+#include <bulkhead/async.h>
 #include <bulkhead/base.h>
 #include <bulkhead/json.h>
 #include <bulkhead/pool.h>
+#include <bulkhead/session.h>
 #include <bulkhead/value.h>
 
 #endif

@@ -66,7 +66,8 @@ typedef struct bh_cancel bh_cancel;
     X(BH_REFUSAL_NO_METHOD, "no such method")                                                      \
     X(BH_REFUSAL_MEMORY, "no memory")                                                              \
     X(BH_REFUSAL_FORKED, "pool used in a forked child")                                            \
-    X(BH_REFUSAL_INVALID, "invalid argument")
+    X(BH_REFUSAL_INVALID, "invalid argument")                                                      \
+    X(BH_REFUSAL_SESSION_LOST, "session lost")
 
 /* ---- deaths -----------------------------------------------------------------------------------
  */
@@ -265,7 +266,9 @@ BH_API void bh_cancel_free(bh_cancel *cancel);
     X(BH_EVENT_OUTPUT, "output")     /* a worker wrote: `text`, `text_length` bytes, raw */        \
     X(BH_EVENT_BREAKER, "breaker")   /* the crash-loop breaker opened or closed: `text` */         \
     X(BH_EVENT_LAUNCHER, "launcher") /* the launcher was lost or is back: `text` */                \
-    X(BH_EVENT_REPLACED, "replaced") /* every worker is of the current generation */
+    X(BH_EVENT_REPLACED, "replaced") /* every worker is of the current generation */               \
+    X(BH_EVENT_SESSION_LOST,                                                                       \
+      "session lost") /* its worker ended, or its time was over: cookie, `text`; `death` if any */
 
 enum bh_event_type { BH_EVENT_LIST(BH_ENUM_MEMBER) BH_EVENT_COUNT };
 BH_API const char *bh_event_name(unsigned type);
@@ -468,6 +471,7 @@ BH_API uint64_t bh_histogram_limit(unsigned i);
 #define BH_WORKER_STATE_LIST(X)                                                                    \
     X(BH_WORKER_STARTING, "starting") /* asked for; not ready yet */                               \
     X(BH_WORKER_IDLE, "idle")                                                                      \
+    X(BH_WORKER_LEASED, "leased")     /* belongs to a session, which is between its calls */       \
     X(BH_WORKER_BUSY, "busy")         /* serves `serial` */                                        \
     X(BH_WORKER_STOPPING, "stopping") /* told to give up its request; the grace runs */            \
     X(BH_WORKER_QUITTING, "quitting") /* told to leave */                                          \
@@ -485,6 +489,7 @@ struct bh_worker_info {
     uint64_t served;
     uint64_t uptime_ms;
     uint64_t rss_bytes; /**< anonymous, last sample; 0: none */
+    bool in_session;    /**< it belongs to a session */
     uint64_t serial;    /**< current request; 0: none */
     uint64_t request_age_ms;
     uint64_t progress_done; /**< as the worker said; hostile input, clamped to progress_total */
@@ -503,10 +508,12 @@ struct bh_snapshot {
     uint64_t death[BH_PHASE_COUNT]
                   [BH_CAUSE_COUNT]; /**< BH_CAUSE_QUIT is counted in `quits` instead */
     uint64_t quits;
-    uint64_t starts;   /**< workers asked for */
-    uint64_t ready;    /**< workers that ever became ready */
-    uint64_t requeued; /**< requests that went back because they provably never started */
-    uint64_t retried;  /**< further attempts of repeatable requests */
+    uint64_t starts;        /**< workers asked for */
+    uint64_t ready;         /**< workers that ever became ready */
+    uint64_t requeued;      /**< requests that went back because they provably never started */
+    uint64_t retried;       /**< further attempts of repeatable requests */
+    uint64_t sessions;      /**< open now and not lost */
+    uint64_t sessions_lost; /**< ever */
     bool closing;
     bool breaker_open;      /**< requests are refused as crash loop */
     uint32_t failed_starts; /**< in a row */

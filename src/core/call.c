@@ -1,304 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One request, from the caller's thread.
+ * One request, from the caller's thread: submit, wait for a lease, make an attempt, until it is
+ * done. The caller times its own waiting in the queue; on a worker the supervisor does.
  *
- * Model: submit, wait for a lease, run the lane, conclude; a request that provably never started
- * goes round again, at the head of the queue and uncharged. The caller ends its request on a worker
- * by compare-and-swap on the worker's claim word: when that fails, deadline or cancel was first,
- * and the outcome is theirs whatever the worker answered.
- *
- * Invariants: a request gets exactly one outcome, counted once; a caller lets go of its life before
- * it returns, and never of a living one that may still touch the request.
+ * Invariant: the caller holds its place in `inside` until it touches the pool no more.
  */
-#include "alloc.h"
-#include "death.h"
 #include "pool_internal.h"
-#include "problem.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-/* A request comes back unserved when workers die between requests. This often, one after the other:
- * then its worker is lying about having begun. */
-#define RETURNS_MOST 1000
-
-/* ---- filling in a result ---- */
-
-/* Text for a person, best effort: a result without it is still right. */
-static void set_text(struct bh_result *result, const char *format, ...) BH_PRINTF(2, 3);
-static void set_text(struct bh_result *result, const char *format, ...)
-{
-    char text[320];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    bhi_free(result->text);
-    result->text = bhi_alloc(strlen(text) + 1);
-    if (result->text)
-        memcpy(result->text, text, strlen(text) + 1);
-}
-
-static void refuse(struct bh_result *result, enum bh_refusal refusal)
-{
-    result->outcome = BH_OUTCOME_REFUSED;
-    result->refusal = refusal;
-}
-
-/* A copy of the record; without memory, the record without the worker's output. */
-static void set_death(struct bh_result *result, const struct bh_death *death)
-{
-    bh_death_deinit(&result->death);
-    if (bh_death_copy(&result->death, death)) {
-        result->death = *death;
-        result->death.output = NULL;
-        result->death.output_length = 0;
-        result->death.chunks = NULL;
-        result->death.chunk_count = 0;
-    }
-    result->has_death = true;
-}
-
-static enum bh_outcome outcome_of(enum bhi_claim claim)
-{
-    bool cancelled = claim == BHI_CLAIM_CANCELLED || claim == BHI_CLAIM_DRAIN;
-
-    return cancelled ? BH_OUTCOME_CANCELLED : BH_OUTCOME_DEADLINE;
-}
-
-static void explain_claim(struct bh_result *result, const struct bhi_ticket *ticket)
-{
-    switch (ticket->claim) {
-    case BHI_CLAIM_NO_PROGRESS:
-        set_text(result, "no progress for %lld ms", (long long)(ticket->no_progress / BHI_MS));
-        break;
-    case BHI_CLAIM_DRAIN:
-        set_text(result, "the pool closed and its drain timeout of %u ms was over",
-                 ticket->pool->options.drain_timeout_ms);
-        break;
-    case BHI_CLAIM_DEADLINE:
-        set_text(result, "not done within %lld ms",
-                 (long long)((ticket->deadline - ticket->submitted_at) / BHI_MS));
-        break;
-    default:
-        set_text(result, "cancelled by the caller");
-        break;
-    }
-}
-
-static void explain_refusal(struct bh_result *result, const struct bhi_ticket *ticket)
-{
-    const bh_pool *pool = ticket->pool;
-    char line[256];
-
-    switch (ticket->refusal) {
-    case BH_REFUSAL_QUEUE_FULL:
-        set_text(result, "%u requests wait already, which is queue-length", pool->queued);
-        break;
-    case BH_REFUSAL_CLOSING:
-        set_text(result, "the pool is closing");
-        break;
-    case BH_REFUSAL_CRASH_LOOP:
-    case BH_REFUSAL_CANNOT_START:
-        bh_death_describe(&pool->last_failure, line, sizeof(line));
-        if (pool->failed_starts > 1)
-            set_text(result, "%u start-ups in a row failed; the last: %s", pool->failed_starts,
-                     line);
-        else
-            set_text(result, "%s", line);
-        if (!result->has_death)
-            set_death(result, &pool->last_failure);
-        break;
-    default:
-        break;
-    }
-}
-
-/* ---- the end of an attempt, with the lock held ---- */
-
-/* Takes a request off a life that will not serve again. */
-static void let_go(struct bhi_ticket *ticket)
-{
-    bhi_life_let_go(ticket->life);
-    bhi_supervise_by(ticket->pool, 0);
-}
-
-/* Waits until the life is dead and its record final. The caller still holds the life. */
-static void await_end(struct bhi_life *life)
-{
-    bh_pool *pool = life->pool;
-
-    bhp_mutex_unlock(&pool->lock);
-    while (atomic_load(&life->stop) == 0) /* pairs with bury() */
-        bhp_word_wait(&life->stop, 0, BHP_FOREVER);
-    bhp_mutex_lock(&pool->lock);
-}
-
-/* A worker that had the request to its end: it goes on, or is killed for something else. */
-static void release(struct bhi_ticket *ticket, bool served)
-{
-    struct bhi_life *life = ticket->life;
-
-    if (life->state == BH_WORKER_BUSY || life->state == BH_WORKER_STOPPING) {
-        bhi_life_settle(life, served, bhp_now());
-        return;
-    }
-    life->served += served;
-    let_go(ticket);
-}
-
-/* The request was claimed, and the worker came back with it all the same, or the claim was followed
- * by its death. */
-static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
-                             const struct bhp_reply *reply, struct bh_result *result)
-{
-    struct bhi_life *life = ticket->life;
-    bool sent = end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE;
-
-    result->outcome = outcome_of(ticket->claim);
-    explain_claim(result, ticket);
-    if (end == BHP_LANE_BROKEN)
-        bhi_life_condemn(life, BH_CAUSE_PROTOCOL, reply->text);
-    if (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN || life->state == BH_WORKER_KILLED ||
-        life->state == BH_WORKER_DEAD) {
-        await_end(life);
-        result->delivery = bhi_delivery_of(&life->box, ticket->serial, life->begun);
-        set_death(result, &life->death);
-        let_go(ticket);
-        return;
-    }
-    result->delivery = sent ? BH_DELIVERY_COMMITTED : BH_DELIVERY_NEVER_STARTED;
-    release(ticket, sent);
-}
-
-static void conclude_answered(struct bhi_ticket *ticket, enum bhp_lane_end end,
-                              struct bhp_reply *reply, struct bh_result *result)
-{
-    bh_death_deinit(&result->death); /* an earlier attempt's */
-    result->has_death = false;
-    result->delivery = BH_DELIVERY_COMMITTED;
-    if (end == BHP_LANE_REPLIED) {
-        result->outcome = BH_OUTCOME_REPLIED;
-        result->reply = reply->value;
-        reply->value = bh_value_null();
-    } else if (end == BHP_LANE_FAILED) {
-        result->outcome = BH_OUTCOME_FAILED;
-        result->code = reply->code;
-        result->text = reply->text;
-        reply->text = NULL;
-    } else {
-        refuse(result, BH_REFUSAL_MEMORY);
-        set_text(result, "%s", reply->text ? reply->text : "no memory for the reply");
-    }
-    release(ticket, true);
-}
-
-static void conclude_unsent(struct bhi_ticket *ticket, enum bhp_lane_end end,
-                            const struct bhp_reply *reply, struct bh_result *result)
-{
-    result->delivery = BH_DELIVERY_NEVER_STARTED;
-    switch (end) {
-    case BHP_LANE_NO_METHOD:
-        refuse(result, BH_REFUSAL_NO_METHOD);
-        set_text(result, "the worker has no method \"%.200s\"", ticket->request->method);
-        break;
-    case BHP_LANE_TOO_LARGE:
-        refuse(result, BH_REFUSAL_TOO_LARGE);
-        set_text(result, "%s", reply->text ? reply->text : "the arguments are too large");
-        break;
-    case BHP_LANE_INVALID:
-        refuse(result, BH_REFUSAL_INVALID);
-        set_text(result, "%s", reply->text ? reply->text : "the arguments cannot be marshalled");
-        break;
-    default:
-        refuse(result, BH_REFUSAL_MEMORY);
-        set_text(result, "%s", reply->text ? reply->text : "no memory for the request");
-        break;
-    }
-    release(ticket, false);
-}
-
-/* Whether a request whose attempt died is sent again: the caller allows it, and nothing that came
- * meanwhile forbids it. */
-static bool may_go_round(const struct bhi_ticket *ticket)
-{
-    return ticket->attempts <= ticket->request->retries && !ticket->pool->closing &&
-           !ticket->claim && bhp_now() < ticket->deadline;
-}
-
-/* Never sent, or provably never started. A proof that comes again and again is none, nor is that of
- * a worker that broke the protocol. */
-static bool came_back_unserved(struct bhi_ticket *ticket, enum bhp_lane_end end)
-{
-    const struct bhi_life *life = ticket->life;
-
-    if (ticket->unsent)
-        return true;
-    return end != BHP_LANE_BROKEN &&
-           bhi_delivery_of(&life->box, ticket->serial, life->begun) == BH_DELIVERY_NEVER_STARTED &&
-           ++ticket->returns < RETURNS_MOST;
-}
-
-/* The worker is gone or must go. @return false: the request goes round again */
-static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
-                          const struct bhp_reply *reply, struct bh_result *result)
-{
-    bh_pool *pool = ticket->pool;
-    struct bhi_life *life = ticket->life;
-
-    ticket->unsent = reply->unsent;
-    if (end == BHP_LANE_BROKEN)
-        bhi_life_condemn(life, BH_CAUSE_PROTOCOL, reply->text);
-    else
-        bhp_worker_kill(life->worker); /* it has ended; or its lane has: nothing to blame on it */
-    await_end(life);
-    if (came_back_unserved(ticket, end)) {
-        let_go(ticket);
-        pool->requeued++;
-        ticket->unsent = false;
-        bhi_queue_submit(pool, ticket, true);
-        return false;
-    }
-    ticket->attempts++;
-    set_death(result, &life->death); /* also for a next attempt that never comes to be */
-    if (may_go_round(ticket)) {
-        let_go(ticket);
-        pool->retried++;
-        bhi_queue_submit(pool, ticket, false);
-        return false;
-    }
-    result->outcome = BH_OUTCOME_DIED;
-    result->delivery = BH_DELIVERY_STARTED;
-    let_go(ticket);
-    return true;
-}
-
-/* What the lane's end means. @return false: the request goes round again */
-static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply,
-                     struct bh_result *result)
-{
-    uint64_t running = ticket->serial << 1;
-
-    /* pairs with the compare-and-swap in bhi_queue_claim(): exactly one of the two succeeds */
-    bool claimed = !atomic_compare_exchange_strong(&ticket->life->claim, &running, 0);
-    if (!claimed && (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN))
-        return conclude_died(ticket, end, reply, result);
-    if (claimed)
-        conclude_claimed(ticket, end, reply, result);
-    else if (end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE)
-        conclude_answered(ticket, end, reply, result);
-    else
-        conclude_unsent(ticket, end, reply, result);
-    ticket->attempts += result->delivery != BH_DELIVERY_NEVER_STARTED;
-    return true;
-}
 
 /* ---- the way of a request ---- */
 
-/* Waits in the queue. With the lock held at begin and end. */
-static void await_lease(struct bhi_ticket *ticket)
+void bhi_ticket_await(struct bhi_ticket *ticket)
 {
     bh_pool *pool = ticket->pool;
 
@@ -311,89 +24,19 @@ static void await_lease(struct bhi_ticket *ticket)
     }
 }
 
-static void conclude_unserved(struct bhi_ticket *ticket, struct bh_result *result)
-{
-    ticket->pool->leaving--;
-    result->delivery = BH_DELIVERY_NEVER_STARTED;
-    if (ticket->claim) {
-        result->outcome = outcome_of(ticket->claim);
-        explain_claim(result, ticket);
-    } else {
-        refuse(result, ticket->refusal);
-        explain_refusal(result, ticket);
-    }
-}
-
-static enum bhp_lane_end run_lane(struct bhi_ticket *ticket, struct bhp_reply *reply)
-{
-    const struct bhp_call call = {
-        .serial = ticket->serial,
-        .method = ticket->request->method,
-        .arguments = ticket->request->arguments,
-        .argument_count = ticket->request->argument_count,
-        .stop = &ticket->life->stop,
-    };
-
-    memset(reply, 0, sizeof(*reply));
-    return bhp_lane_call(ticket->life->worker, &call, reply);
-}
-
 static void run_ticket(struct bhi_ticket *ticket, struct bh_result *result)
 {
-    bh_pool *pool = ticket->pool;
     bool done = false;
 
-    bhi_queue_submit(pool, ticket, false);
+    bhi_queue_submit(ticket->pool, ticket, false);
     while (!done) {
-        struct bhp_reply reply;
-        await_lease(ticket);
+        bhi_ticket_await(ticket);
         if (ticket->state == BHI_TICKET_ENDED) {
-            conclude_unserved(ticket, result);
+            bhi_attempt_unserved(ticket, result);
             return;
         }
-        bhp_mutex_unlock(&pool->lock);
-        enum bhp_lane_end end = run_lane(ticket, &reply);
-        bhp_mutex_lock(&pool->lock);
-        done = conclude(ticket, end, &reply, result);
-        bh_value_deinit(&reply.value);
-        bhi_free(reply.text);
+        done = bhi_attempt(ticket, result);
     }
-}
-
-/* Counts the outcome, once. With the lock held. */
-static void account(struct bhi_ticket *ticket, struct bh_result *result)
-{
-    bh_pool *pool = ticket->pool;
-    int64_t now = bhp_now();
-
-    if (result->delivery == BH_DELIVERY_NEVER_STARTED && ticket->attempts > 0)
-        result->delivery = BH_DELIVERY_STARTED; /* an earlier attempt was, and died */
-    result->serial = ticket->serial;
-    result->attempts = ticket->attempts;
-    result->elapsed_us = (uint64_t)(now - ticket->submitted_at) / 1000;
-    result->queued_us = ticket->leased_at
-                            ? (uint64_t)(ticket->leased_at - ticket->submitted_at) / 1000
-                            : result->elapsed_us;
-    pool->outcomes[result->outcome]++;
-    if (result->outcome == BH_OUTCOME_REFUSED)
-        pool->refusals[result->refusal]++;
-    if (result->outcome == BH_OUTCOME_REPLIED || result->outcome == BH_OUTCOME_FAILED)
-        bhi_histogram_add(&pool->latency, result->elapsed_us);
-}
-
-static void tell_refused(bh_pool *pool, const struct bh_request *request,
-                         const struct bh_result *result)
-{
-    struct bh_event event = {0};
-
-    if (result->outcome != BH_OUTCOME_REFUSED || !bhi_event_wanted(pool, BH_EVENT_REFUSED))
-        return;
-    event.refusal = result->refusal;
-    event.serial = result->serial;
-    event.text = result->text;
-    event.text_length = result->text ? strlen(result->text) : 0;
-    event.user = request ? request->user : NULL;
-    bhi_event_emit(pool, BH_EVENT_REFUSED, &event);
 }
 
 static int64_t deadline_of(const bh_pool *pool, const struct bh_request *request, int64_t now)
@@ -403,7 +46,7 @@ static int64_t deadline_of(const bh_pool *pool, const struct bh_request *request
     return ms ? now + (int64_t)ms * BHI_MS : BHP_FOREVER;
 }
 
-static void init_ticket(struct bhi_ticket *ticket, bh_pool *pool, const struct bh_request *request)
+void bhi_ticket_init(struct bhi_ticket *ticket, bh_pool *pool, const struct bh_request *request)
 {
     uint32_t silence =
         request->no_progress_ms ? request->no_progress_ms : pool->options.no_progress_ms;
@@ -416,35 +59,50 @@ static void init_ticket(struct bhi_ticket *ticket, bh_pool *pool, const struct b
     ticket->no_progress = (int64_t)silence * BHI_MS;
 }
 
-/* Refusals that need neither queue nor lock. */
-static bool refuse_at_once(bh_pool *pool, const struct bh_request *request,
-                           struct bh_result *result)
+void bhi_ticket_leave(bh_pool *pool, const struct bh_request *request,
+                      const struct bh_result *result)
 {
-    if (bhp_nursery_forked(pool->nursery)) {
-        refuse(result, BH_REFUSAL_FORKED);
-        set_text(result, "the pool belongs to the process that opened it; open one in this child");
-        return true;
-    }
-    if (!request || request->size < sizeof(*request) || !request->method) {
-        refuse(result, BH_REFUSAL_INVALID);
-        set_text(result, "the request was not initialised with BH_REQUEST_INIT or names no method");
-        return true;
-    }
-    if (request->argument_count > 0 && !request->arguments) {
-        refuse(result, BH_REFUSAL_INVALID);
-        set_text(result, "the request has %zu arguments at NULL", request->argument_count);
-        return true;
-    }
-    return false;
-}
-
-/* The last a caller does with the pool, which may be gone afterwards. */
-static void leave(bh_pool *pool, const struct bh_request *request, const struct bh_result *result)
-{
-    tell_refused(pool, request, result);
+    bhi_attempt_tell(pool, request, result);
     bhp_mutex_lock(&pool->lock);
     bhi_pool_leave(pool);
     bhp_mutex_unlock(&pool->lock);
+}
+
+/* What is wrong with a request whatever the pool's state. */
+static enum bh_refusal flaw_of(const struct bh_request *request, struct bh_result *result)
+{
+    if (!request || request->size < sizeof(*request) || !request->method) {
+        bhi_result_text(result,
+                        "the request was not initialised with BH_REQUEST_INIT or names no method");
+        return BH_REFUSAL_INVALID;
+    }
+    if (request->argument_count > 0 && !request->arguments) {
+        bhi_result_text(result, "the request has %zu arguments at NULL", request->argument_count);
+        return BH_REFUSAL_INVALID;
+    }
+    return BH_REFUSAL_NONE;
+}
+
+bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct bh_result *result)
+{
+    if (bhp_nursery_forked(pool->nursery)) {
+        bhi_result_refuse(result, BH_REFUSAL_FORKED);
+        bhi_result_text(result,
+                        "the pool belongs to the process that opened it; open one in this child");
+        return true;
+    }
+    enum bh_refusal flaw = flaw_of(request, result);
+    if (!flaw)
+        return false;
+    bhi_result_refuse(result, flaw);
+    bhp_mutex_lock(&pool->lock);
+    pool->submitted++;
+    pool->inside++;
+    pool->outcomes[result->outcome]++;
+    pool->refusals[result->refusal]++;
+    bhp_mutex_unlock(&pool->lock);
+    bhi_ticket_leave(pool, request, result);
+    return true;
 }
 
 enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
@@ -453,19 +111,9 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
     struct bhi_ticket ticket;
 
     memset(result, 0, sizeof(*result));
-    if (refuse_at_once(pool, request, result)) {
-        if (result->refusal == BH_REFUSAL_FORKED)
-            return result->outcome;
-        bhp_mutex_lock(&pool->lock);
-        pool->submitted++;
-        pool->inside++;
-        pool->outcomes[result->outcome]++;
-        pool->refusals[result->refusal]++;
-        bhp_mutex_unlock(&pool->lock);
-        leave(pool, request, result);
+    if (bhi_ticket_refuse(pool, request, result))
         return result->outcome;
-    }
-    init_ticket(&ticket, pool, request);
+    bhi_ticket_init(&ticket, pool, request);
     bool raised = !bhi_cancel_attach(&ticket);
     bhp_mutex_lock(&pool->lock);
     if (raised)
@@ -473,11 +121,11 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
     ticket.order = ++pool->submitted;
     pool->inside++;
     run_ticket(&ticket, result);
-    account(&ticket, result);
+    bhi_attempt_account(&ticket, result);
     bhp_mutex_unlock(&pool->lock);
 
     bhi_cancel_detach(&ticket);
-    leave(pool, request, result);
+    bhi_ticket_leave(pool, request, result);
     return result->outcome;
 }
 

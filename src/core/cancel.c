@@ -59,6 +59,9 @@ bool bhi_cancel_attach(struct bhi_ticket *ticket)
     bhp_mutex_lock(&cancel->lock);
     raised = cancel->raised;
     ticket->token_next = cancel->tickets;
+    ticket->token_previous = NULL;
+    if (ticket->token_next)
+        ticket->token_next->token_previous = ticket;
     cancel->tickets = ticket;
     bhp_mutex_unlock(&cancel->lock);
     return !raised;
@@ -71,9 +74,9 @@ void bhi_cancel_detach(struct bhi_ticket *ticket)
     if (!cancel)
         return;
     bhp_mutex_lock(&cancel->lock);
-    struct bhi_ticket **link = &cancel->tickets;
-    while (*link != ticket)
-        link = &(*link)->token_next;
-    *link = ticket->token_next;
+    *(ticket->token_previous ? &ticket->token_previous->token_next : &cancel->tickets) =
+        ticket->token_next;
+    if (ticket->token_next)
+        ticket->token_next->token_previous = ticket->token_previous;
     bhp_mutex_unlock(&cancel->lock);
 }

@@ -19,7 +19,10 @@
     X(BHI_LIFE_LEAVE, "leave")     /* the policy wants it gone, when it can */                     \
     X(BHI_LIFE_CONDEMN, "condemn") /* it must die now: memory, protocol, end of the drain */       \
     X(BHI_LIFE_TIMEOUT, "timeout") /* the state's own timer fired */                               \
-    X(BHI_LIFE_EXITED, "exited")   /* its process ended */
+    X(BHI_LIFE_EXITED, "exited")   /* its process ended */                                         \
+    X(BHI_LIFE_HOLD, "hold")       /* a session gets it */                                         \
+    X(BHI_LIFE_RETURN, "return")   /* its request ended, and it can serve its session on */        \
+    X(BHI_LIFE_FREE, "free")       /* its session is over */
 
 /** What is to be done. X(name, text) */
 #define BHI_LIFE_ACTION_LIST(X)                                                                    \
@@ -28,6 +31,7 @@
     X(BHI_ACT_SERVE, "serve") /* first time ready: back-off ends, it joins the idle ones */        \
     X(BHI_ACT_LEND, "lend")   /* take it from the idle ones */                                     \
     X(BHI_ACT_REST, "rest")   /* put it back to the idle ones */                                   \
+    X(BHI_ACT_KEEP, "keep")   /* keep it for its session */                                        \
     X(BHI_ACT_NUDGE, "nudge") /* raise the cooperative flag, let the grace run */                  \
     X(BHI_ACT_QUIT, "quit")   /* ask it to leave, let the drain time run */                        \
     X(BHI_ACT_MARK, "mark")   /* it leaves when its request has ended */                           \

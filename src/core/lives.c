@@ -145,6 +145,9 @@ void bhi_life_feed(struct bhi_life *life, enum bhi_life_event event, int64_t now
     case BHI_ACT_REST:
         push_idle(life, now);
         break;
+    case BHI_ACT_KEEP:
+        life->timer = BHP_FOREVER;
+        break;
     case BHI_ACT_NUDGE:
         nudge(life, now);
         break;
@@ -196,6 +199,18 @@ void bhi_life_let_go(struct bhi_life *life)
     life->pool->running--;
 }
 
+void bhi_life_go_on(struct bhi_life *life, const char *why, int64_t now)
+{
+    if (!why)
+        why = bhi_policy_leave(life->pool, life, now);
+    if (life->leave)
+        bhi_life_feed(life, BHI_LIFE_LEAVE, now);
+    else if (why)
+        bhi_life_leave(life, why);
+    else
+        bhi_queue_offer(life);
+}
+
 void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
 {
     bhi_life_let_go(life);
@@ -203,14 +218,13 @@ void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
         life->served++;
         life->begun = life->serial;
     }
+    if (life->session) {
+        bhi_life_feed(life, BHI_LIFE_RETURN, now);
+        bhi_supervise_by(life->pool, life->session->until);
+        return;
+    }
     bhi_life_feed(life, BHI_LIFE_SETTLE, now);
-    const char *why = bhi_policy_leave(life->pool, life, now);
-    if (life->leave)
-        bhi_life_feed(life, BHI_LIFE_LEAVE, now);
-    else if (why)
-        bhi_life_leave(life, why);
-    else
-        bhi_queue_offer(life);
+    bhi_life_go_on(life, NULL, now);
 }
 
 /* ---- birth and burial ---- */
@@ -222,6 +236,9 @@ static void link_life(bh_pool *pool, struct bhi_life *life)
     pool->last_life = life;
     pool->count[life->state]++;
     pool->starts++;
+    int64_t sample_at = life->started_at + bhi_policy_sample_pause(pool);
+    if (sample_at < pool->sample_at) /* it may grow from its first moment on */
+        pool->sample_at = sample_at;
 }
 
 int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem)

@@ -63,6 +63,18 @@ void bhp_mutex_lock(bhp_mutex *mutex);
 void bhp_mutex_unlock(bhp_mutex *mutex);
 void bhp_mutex_deinit(bhp_mutex *mutex);
 
+/** Something that a foreign event loop can wait for: readable, or signalled, while it is raised. */
+typedef struct bhp_beacon bhp_beacon;
+/** BH_OK, BH_E_MEMORY, BH_E_SYSTEM. Not raised. */
+int bhp_beacon_new(bhp_beacon **beacon);
+/** Idempotent. The caller orders raising and clearing. */
+void bhp_beacon_raise(bhp_beacon *beacon);
+void bhp_beacon_clear(bhp_beacon *beacon);
+/** The file descriptor, or the HANDLE. */
+intptr_t bhp_beacon_native(const bhp_beacon *beacon);
+/** NULL is fine. */
+void bhp_beacon_free(bhp_beacon *beacon);
+
 typedef struct bhp_thread bhp_thread;
 /** Starts a thread that runs body(context) with every signal blocked. BH_OK, BH_E_MEMORY,
  * BH_E_SYSTEM. (The fake has none: it hands the body to the test that drives it.) */

@@ -16,7 +16,7 @@
 struct census {
     uint32_t usable; /* of the current generation, not leaving */
     uint32_t starting;
-    uint32_t busy;
+    uint32_t busy;  /* or leased */
     uint32_t alive; /* of any generation and in any state: a process takes its place to its end */
 };
 
@@ -30,7 +30,7 @@ static struct census take_census(const bh_pool *pool)
             continue;
         census.usable++;
         census.starting += life->state == BH_WORKER_STARTING;
-        census.busy += life->state == BH_WORKER_BUSY || life->state == BH_WORKER_STOPPING;
+        census.busy += life->state >= BH_WORKER_LEASED;
     }
     return census;
 }
@@ -51,12 +51,16 @@ static uint64_t target_of(const bh_pool *pool, const struct census *census)
     return target < options->max_workers ? target : options->max_workers;
 }
 
-/* A replacement may go above max_workers by a quarter, so that it never serves with fewer. */
-static uint64_t ceiling_of(const bh_pool *pool)
+uint64_t bhi_policy_most(const bh_pool *pool)
 {
     uint64_t most = pool->options.max_workers;
 
-    return pool->replacing ? most + (most + 3) / 4 : most;
+    return most + (most + 3) / 4;
+}
+
+static uint64_t ceiling_of(const bh_pool *pool)
+{
+    return pool->replacing ? bhi_policy_most(pool) : pool->options.max_workers;
 }
 
 uint32_t bhi_policy_starts(const bh_pool *pool, int64_t now)

@@ -17,6 +17,9 @@
 static void destroy(bh_pool *pool)
 {
     bhp_thread_join(pool->supervisor);
+    bhi_session_orphan_all(pool);
+    bhi_carrier_dismiss(pool);
+    bhi_async_deinit(pool);
     bhp_nursery_close(pool->nursery);
     bhp_mutex_deinit(&pool->lock);
     bh_value_deinit(&pool->methods);
@@ -52,6 +55,12 @@ int bh_pool_open(bh_pool **out, const struct bh_pool_options *options, struct bh
     result = bhp_nursery_open(&pool->nursery, &pool->options, problem);
     if (result)
         goto undo;
+    result = bhp_beacon_new(&pool->async.beacon);
+    if (result) {
+        bhi_problem_set(problem, result, 0, "the event for completions cannot be made: %s",
+                        bh_error_text(result));
+        goto undo;
+    }
     result = bhp_thread_start(&pool->supervisor, bhi_supervise, pool, "bulkhead");
     if (result) {
         bhi_problem_set(problem, result, 0, "the supervisor thread cannot be started: %s",
@@ -160,8 +169,8 @@ static int await_ready(bh_pool *pool, bool (*done)(const bh_pool *, uint32_t), u
 
 static bool enough_ready(const bh_pool *pool, uint32_t count)
 {
-    return pool->count[BH_WORKER_IDLE] + pool->count[BH_WORKER_BUSY] +
-               pool->count[BH_WORKER_STOPPING] >=
+    return pool->count[BH_WORKER_IDLE] + pool->count[BH_WORKER_LEASED] +
+               pool->count[BH_WORKER_BUSY] + pool->count[BH_WORKER_STOPPING] >=
            count;
 }
 

@@ -40,8 +40,11 @@ enum bhi_ticket_state {
 };
 
 struct bhi_life;
+struct bhi_carrier;
+struct bhi_async;
+struct bh_session;
 
-/** A request on its way, on the stack of its caller. */
+/** A request on its way, on the stack of its caller or in a bhi_async. */
 struct bhi_ticket {
     bh_pool *pool;
     const struct bh_request *request;
@@ -58,10 +61,14 @@ struct bhi_ticket {
     bool unsent;      /* its lane broke before it was published */
     uint32_t returns; /* times that it came back as never started */
     uint32_t attempts;
+    struct bh_session *session; /* whose worker it wants, or which waits for one; NULL: any */
+    bool async;                 /* nobody waits for it: it is the first member of a bhi_async */
+    size_t due;                 /* its place in pool->due, from 1; 0: it has none */
     bhp_word word; /* raised and woken when `state` leaves QUEUED; waited on without the lock */
     struct bhi_ticket *next;
     struct bhi_ticket *previous;
-    struct bhi_ticket *token_next; /* guarded by the token's lock */
+    struct bhi_ticket *token_next; /* these two are guarded by the token's lock */
+    struct bhi_ticket *token_previous;
 };
 
 /** One life of one worker, from the wish to start it to its burial. */
@@ -93,6 +100,9 @@ struct bhi_life {
     char kill_detail[160];
     struct bhi_ticket
         *ticket; /* whose request it holds; also after its death, until the caller let go */
+    struct bh_session *session;  /* that it belongs to; NULL: none */
+    const char *session_why;     /* it was lost; for the event; static text */
+    struct bhi_carrier *carrier; /* which runs its request; NULL: none, or a caller */
     /* serial << 1 | 1 while claimed, serial << 1 while it runs, 0 when free. The caller ends its
      * request by compare-and-swap from running to free, supervisor and cancel claim it by
      * compare-and-swap from running to claimed: exactly one of them wins, and only for this serial.
@@ -108,6 +118,46 @@ struct bhi_life {
     struct bhi_output output; /* supervisor only */
     struct bh_death death;    /* final once `stop` is 1; freed with the life */
     struct bhp_box box;       /* likewise: the box after the end */
+};
+
+/** A worker leased to one caller: session.c. Guarded by the pool's lock. */
+struct bh_session {
+    bh_pool *pool; /* NULL once it has closed */
+    struct bh_session *next;
+    struct bh_session *previous;
+    struct bhi_life *life; /* NULL: lost, or it waits for one */
+    int64_t lease;         /* nanoseconds, 0: no limit */
+    int64_t until;
+    bool keep_worker;
+    bool busy;    /* a call is running */
+    bool closing; /* it shall be closed by the call that is running */
+    bool lost;
+    bool has_death;
+    const char *why; /* it was lost; static text */
+    struct bh_death death;
+};
+
+/** Requests that nobody waits for: async.c, carrier.c, due.c. */
+struct bhi_async_side {
+    uint32_t outstanding;         /* accepted, and not ended yet */
+    struct bhi_carrier *carriers; /* all */
+    struct bhi_carrier *resting;  /* those without a request, last in first out */
+    uint32_t carrier_count;
+    bool carriers_leave;
+    struct bhi_ticket *stranded; /* leased while no carrier was resting, oldest first */
+    struct bhi_ticket *stranded_last;
+    struct bhi_ticket **due; /* a heap of queued ones with a deadline, earliest first */
+    size_t due_count;
+    size_t due_room;
+    struct bhi_async *told; /* ended, for callbacks, oldest first */
+    struct bhi_async *told_last;
+    bhp_thread *teller; /* runs the callbacks; NULL: nobody asked for one yet */
+    bool teller_leaves;
+    bhp_word errand;         /* raised and woken when `told` or `teller_leaves` changes */
+    struct bhi_async *taken; /* ended, for bh_pool_take(), oldest first */
+    struct bhi_async *taken_last;
+    bhp_beacon *beacon; /* raised while `taken` is not empty */
+    bhp_word arrivals;  /* changes when `taken` or `outstanding` does, for who waits in take */
 };
 
 struct bh_pool {
@@ -155,6 +205,15 @@ struct bh_pool {
     uint64_t random;   /* state of the jitter's generator */
     bhp_word news;     /* raised at each READY, failed start and at closing, for waiters */
 
+    struct bhi_async_side async;
+
+    struct bh_session
+        *sessions;          /* those that got a worker, also lost ones, until they are closed */
+    uint32_t session_count; /* those that have one */
+    uint32_t
+        sessions_waiting; /* tickets in the queue, or that ended there, which are no requests */
+    uint64_t sessions_lost;
+
     uint64_t submitted;
     uint64_t outcomes[BH_OUTCOME_COUNT];
     uint64_t refusals[BH_REFUSAL_COUNT];
@@ -179,8 +238,96 @@ void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refu
 void bhi_queue_refuse_all(bh_pool *pool, enum bh_refusal refusal);
 /** Takes a ticket's request away: from the queue at once, from its worker by a claim. */
 void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim);
+/** Gives a ticket this worker, which is idle or the session's own. */
+void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket);
 /** A life is idle: the head of the queue gets it, if there is one. */
 void bhi_queue_offer(struct bhi_life *life);
+
+/** Why a new ticket could not even wait now, or BH_REFUSAL_NONE. */
+enum bh_refusal bhi_queue_refusal(const bh_pool *pool);
+
+/* ---- due.c: deadlines of queued tickets that nobody times. All with the lock held ---- */
+
+/** Makes room for `count` tickets. @return BH_OK or BH_E_MEMORY */
+int bhi_due_reserve(bh_pool *pool, size_t count);
+/** A ticket with a deadline begins, or ends, to wait. */
+void bhi_due_add(struct bhi_ticket *ticket);
+void bhi_due_remove(struct bhi_ticket *ticket);
+/** Ends those whose time is over. */
+void bhi_due_check(bh_pool *pool, int64_t now);
+/** When the next one's is; BHP_FOREVER: never. */
+int64_t bhi_due_next(const bh_pool *pool);
+
+/* ---- carrier.c: threads for requests that nobody waits for. All with the lock held ---- */
+
+/** Sees to it that each request which a worker may have now has a carrier. @return BH_OK or an
+ * error: there is none for one more */
+int bhi_carrier_reserve(bh_pool *pool);
+/** A leased ticket gets a carrier. */
+void bhi_carrier_hand(struct bhi_ticket *ticket);
+/** Tells all to leave and waits for their end. Without the lock; nothing may be outstanding. */
+void bhi_carrier_dismiss(bh_pool *pool);
+
+/* ---- async.c ---- */
+
+/** What came of an attempt or a wait of a ticket, for its carrier. */
+struct bhi_try {
+    struct bh_result result;
+    bool ended; /* the ticket has its outcome; it may be gone */
+};
+/** Makes one attempt for a leased ticket. On a carrier, with the lock held at begin and end. */
+void bhi_async_attempt(struct bhi_ticket *ticket);
+/** The ticket ended in the queue. With the lock held. */
+void bhi_async_unserved(struct bhi_ticket *ticket);
+/** Ends the teller's thread and frees what nobody took. Without the lock; nothing may be
+ * outstanding. */
+void bhi_async_deinit(bh_pool *pool);
+
+/* ---- attempt.c: what the end of an attempt means ---- */
+
+/** Runs a leased ticket's request on this thread and concludes. With the lock held at begin and
+ * end. @return false: the request goes round again, and may have ended by that already */
+bool bhi_attempt(struct bhi_ticket *ticket, struct bh_result *result);
+/** Concludes a leased ticket that is not sent, because there is no memory for its end. */
+bool bhi_attempt_unsent(struct bhi_ticket *ticket, struct bh_result *result);
+/** Concludes a ticket that ended in the queue. With the lock held. */
+void bhi_attempt_unserved(struct bhi_ticket *ticket, struct bh_result *result);
+/** Fills in the sums and counts the outcome, once. With the lock held. */
+void bhi_attempt_account(struct bhi_ticket *ticket, struct bh_result *result);
+/** Tells the sink of a refusal. Without the lock. */
+void bhi_attempt_tell(bh_pool *pool, const struct bh_request *request,
+                      const struct bh_result *result);
+/** Sets outcome and reason of a refusal. */
+void bhi_result_refuse(struct bh_result *result, enum bh_refusal refusal);
+/** Sets the text for a person, best effort: a result without it is still right. */
+void bhi_result_text(struct bh_result *result, const char *format, ...) BH_PRINTF(2, 3);
+
+/* ---- session.c: with the lock held ---- */
+
+/** A session that waited gets this life, which is LEASED. */
+void bhi_session_hold(struct bh_session *session, struct bhi_life *life, int64_t now);
+/** The life of a session has ended; its record is written. */
+void bhi_session_died(struct bhi_life *life);
+/** Ends the session of a LEASED life; the worker leaves. `why` is static text. */
+void bhi_session_expire(struct bhi_life *life, const char *why, int64_t now);
+/** Says in a result why the session is lost. */
+void bhi_session_explain(const struct bh_session *session, struct bh_result *result);
+/** The pool is about to go. */
+void bhi_session_orphan_all(bh_pool *pool);
+
+/* ---- call.c ---- */
+
+/** A new ticket for this request. */
+void bhi_ticket_init(struct bhi_ticket *ticket, bh_pool *pool, const struct bh_request *request);
+/** Waits until the ticket leaves the queue, by its deadline at the latest. With the lock held at
+ * begin and end. */
+void bhi_ticket_await(struct bhi_ticket *ticket);
+/** The last a caller does with the pool: it tells of a refusal, and is not `inside` any more.
+ * Without the lock. */
+void bhi_ticket_leave(bh_pool *pool, const struct bh_request *request,
+                      const struct bh_result *result);
+/** Refusals that need neither queue nor lock; counted and told. @return whether it is one */
+bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct bh_result *result);
 
 /* ---- lives.c: the state table's actions. With the lock held, but where it says otherwise ---- */
 
@@ -196,6 +343,9 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem);
 /** Ends the request on a live worker, as its caller: the worker rests, leaves or serves the next.
  */
 void bhi_life_settle(struct bhi_life *life, bool served, int64_t now);
+/** A life that has just become idle leaves, or serves the next. @param why a rule by which it must
+ * leave; NULL: as the policy says */
+void bhi_life_go_on(struct bhi_life *life, const char *why, int64_t now);
 /** Takes the request off a life, as its caller; the life is as it was. */
 void bhi_life_let_go(struct bhi_life *life);
 /** Takes a dead life that no caller holds out of the pool. Supervisor only. */
@@ -229,6 +379,9 @@ uint32_t bhi_policy_starts(const bh_pool *pool, int64_t now);
 void bhi_policy_start_failed(bh_pool *pool, bool permanent, int64_t now);
 /** A worker became ready: back-off and breaker are reset. @return the breaker was open */
 bool bhi_policy_start_worked(bh_pool *pool);
+/** Workers that there can ever be at once: a replacement may go above max_workers by a quarter, so
+ * that it never serves with fewer. */
+uint64_t bhi_policy_most(const bh_pool *pool);
 /** Whether there may be one more worker. */
 bool bhi_policy_room(const bh_pool *pool);
 /** Whether anything can serve a request now or soon without a new start-up. */

@@ -33,6 +33,7 @@ static void link_ticket(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
     *(ticket->previous ? &ticket->previous->next : &pool->queue) = ticket;
     *(ticket->next ? &ticket->next->previous : &pool->queue_last) = ticket;
     pool->queued++;
+    bhi_due_add(ticket);
 }
 
 static void unlink_ticket(bh_pool *pool, struct bhi_ticket *ticket)
@@ -41,15 +42,21 @@ static void unlink_ticket(bh_pool *pool, struct bhi_ticket *ticket)
     *(ticket->next ? &ticket->next->previous : &pool->queue_last) = ticket->previous;
     ticket->next = ticket->previous = NULL;
     pool->queued--;
+    bhi_due_remove(ticket);
 }
 
 /* Moves a ticket out of the queue and tells its caller. The wake happens with the lock held: the
- * caller cannot return, and take the word with it, before we are done. */
+ * caller cannot return, and take the word with it, before we are done. Of a ticket without a caller
+ * there may be nothing left afterwards. */
 static void leave_queue(struct bhi_ticket *ticket, enum bhi_ticket_state state)
 {
     if (ticket->state == BHI_TICKET_QUEUED)
         unlink_ticket(ticket->pool, ticket);
     ticket->state = state;
+    if (ticket->async) {
+        (state == BHI_TICKET_LEASED ? bhi_carrier_hand : bhi_async_unserved)(ticket);
+        return;
+    }
     atomic_store(&ticket->word, 1); /* pairs with the caller's bhp_word_wait() */
     bhp_word_wake(&ticket->word);
 }
@@ -72,7 +79,7 @@ static int64_t lease_due(bh_pool *pool, const struct bhi_ticket *ticket, int64_t
 
 /* Each attempt has a serial of its own, drawn under the lock: on one worker they ascend, which is
  * what makes a range of them say something about its output. */
-static void lend(struct bhi_life *life, struct bhi_ticket *ticket)
+void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket)
 {
     bh_pool *pool = life->pool;
     int64_t now = bhp_now();
@@ -97,8 +104,22 @@ static void lend(struct bhi_life *life, struct bhi_ticket *ticket)
     }
     ticket->life = life;
     pool->running++;
-    leave_queue(ticket, BHI_TICKET_LEASED);
     bhi_supervise_by(pool, lease_due(pool, ticket, now));
+    leave_queue(ticket, BHI_TICKET_LEASED);
+}
+
+/* The head of the queue, or who has just come, gets an idle worker: for a request, or for good. */
+static void give(struct bhi_life *life, struct bhi_ticket *ticket)
+{
+    int64_t now = bhp_now();
+
+    if (!ticket->session) {
+        bhi_queue_lend(life, ticket);
+        return;
+    }
+    bhi_life_feed(life, BHI_LIFE_HOLD, now);
+    bhi_session_hold(ticket->session, life, now);
+    leave_queue(ticket, BHI_TICKET_ENDED);
 }
 
 void bhi_queue_end(struct bhi_ticket *ticket, enum bhi_claim claim, enum bh_refusal refusal)
@@ -121,6 +142,11 @@ static enum bh_refusal refusal_of(const bh_pool *pool, bool comes_back)
     return BH_REFUSAL_NONE;
 }
 
+enum bh_refusal bhi_queue_refusal(const bh_pool *pool)
+{
+    return refusal_of(pool, false);
+}
+
 void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
 {
     bool comes_back = ticket->state != BHI_TICKET_NEW;
@@ -134,7 +160,7 @@ void bhi_queue_submit(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
         return;
     }
     if (pool->idle) {
-        lend(pool->idle, ticket);
+        give(pool->idle, ticket);
         return;
     }
     atomic_store(&ticket->word, 0); /* before anyone can see it queued */
@@ -178,5 +204,5 @@ void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
 void bhi_queue_offer(struct bhi_life *life)
 {
     if (life->pool->queue && life->state == BH_WORKER_IDLE)
-        lend(life, life->pool->queue);
+        give(life, life->pool->queue);
 }

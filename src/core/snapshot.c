@@ -32,6 +32,7 @@ static void describe_life(const struct bhi_life *life, int64_t now, struct bh_wo
     info->served = life->served;
     info->uptime_ms = (uint64_t)((now - life->started_at) / BHI_MS);
     info->rss_bytes = life->rss;
+    info->in_session = life->session != NULL;
     if (!life->ticket)
         return;
     info->serial = life->ticket->serial;
@@ -66,7 +67,7 @@ static int copy_workers(const bh_pool *pool, struct bh_snapshot *snapshot)
 static void copy_counters(const bh_pool *pool, struct bh_snapshot *snapshot)
 {
     snapshot->generation = pool->generation;
-    snapshot->queued = pool->queued + pool->leaving;
+    snapshot->queued = pool->queued + pool->leaving - pool->sessions_waiting;
     snapshot->submitted = pool->submitted;
     snapshot->running = pool->running;
     memcpy(snapshot->outcome, pool->outcomes, sizeof(snapshot->outcome));
@@ -77,6 +78,8 @@ static void copy_counters(const bh_pool *pool, struct bh_snapshot *snapshot)
     snapshot->ready = pool->ready;
     snapshot->requeued = pool->requeued;
     snapshot->retried = pool->retried;
+    snapshot->sessions = pool->session_count;
+    snapshot->sessions_lost = pool->sessions_lost;
     snapshot->closing = pool->closing;
     snapshot->breaker_open = pool->breaker_open;
     snapshot->failed_starts = pool->failed_starts;

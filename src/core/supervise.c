@@ -48,7 +48,8 @@ static void emit_for(struct bhi_life *life, enum bh_event_type type, const char 
     event.serial = type == BH_EVENT_DIED ? life->death.serial : 0;
     event.text = text;
     event.text_length = length;
-    if (type == BH_EVENT_DIED || type == BH_EVENT_QUIT)
+    if (type == BH_EVENT_DIED || type == BH_EVENT_QUIT ||
+        (type == BH_EVENT_SESSION_LOST && life->state == BH_WORKER_DEAD))
         event.death = &life->death;
     bhi_event_emit(life->pool, type, &event);
 }
@@ -67,14 +68,17 @@ static const char *life_text(const struct bhi_life *life, enum bh_event_type typ
 {
     if (type == BH_EVENT_RECYCLE)
         return life->leave_why;
+    if (type == BH_EVENT_SESSION_LOST)
+        return life->session_why;
     return type == BH_EVENT_READY ? bhp_worker_moniker(life->worker) : NULL;
 }
 
 /* In the order of a life. */
 static void tell_life(struct bhi_life *life)
 {
-    static const enum bh_event_type order[] = {BH_EVENT_STARTED, BH_EVENT_READY, BH_EVENT_RECYCLE,
-                                               BH_EVENT_QUIT, BH_EVENT_DIED};
+    static const enum bh_event_type order[] = {BH_EVENT_STARTED, BH_EVENT_READY,
+                                               BH_EVENT_RECYCLE, BH_EVENT_QUIT,
+                                               BH_EVENT_DIED,    BH_EVENT_SESSION_LOST};
     uint32_t bits = take(life->pool, &life->tell);
 
     for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
@@ -216,6 +220,8 @@ static void on_exited(struct bhi_life *life, int64_t now)
     count_end(life);
     if (failed_start(life))
         remember_failure(pool, &life->death, obituary.permanent, now);
+    if (life->session)
+        bhi_session_died(life);
     bhi_life_feed(life, BHI_LIFE_EXITED, now);
     bhp_mutex_unlock(&pool->lock);
 }
@@ -296,7 +302,8 @@ static bool is_sampled(const struct bhi_life *life)
     bool limited = options->memory_limit_bytes || options->recycle_rss_bytes;
 
     bhp_mutex_lock(&life->pool->lock);
-    bool sampled = works(life) || (limited && life->state == BH_WORKER_IDLE);
+    bool rests = life->state == BH_WORKER_IDLE || life->state == BH_WORKER_LEASED;
+    bool sampled = works(life) || (limited && rests);
     bhp_mutex_unlock(&life->pool->lock);
     return sampled;
 }
@@ -359,6 +366,8 @@ static void check_life(struct bhi_life *life, int64_t now)
         bhi_queue_claim(life->ticket, BHI_CLAIM_DEADLINE);
     if (life->state == BH_WORKER_BUSY)
         check_progress(life, now);
+    if (life->state == BH_WORKER_LEASED && life->session->until <= now)
+        bhi_session_expire(life, "its lease was over", now);
     if (life->state == BH_WORKER_IDLE) {
         const char *why = bhi_policy_leave(pool, life, now);
         if (why)
@@ -397,6 +406,8 @@ static void check_drain(bh_pool *pool, int64_t now)
     for (struct bhi_life *life = pool->lives; life; life = life->next)
         if (life->state == BH_WORKER_BUSY)
             bhi_queue_claim(life->ticket, BHI_CLAIM_DRAIN);
+        else if (life->state == BH_WORKER_LEASED)
+            bhi_session_expire(life, "the pool closed", now);
 }
 
 /* Old workers leave one for each new one that is ready; idle ones first. */
@@ -442,6 +453,8 @@ static int64_t life_due(const struct bhi_life *life, int64_t now)
         if (ticket->no_progress && life->progress_at + ticket->no_progress < due)
             due = life->progress_at + ticket->no_progress;
     }
+    if (life->state == BH_WORKER_LEASED && life->session->until < due)
+        due = life->session->until;
     if (life->state == BH_WORKER_IDLE) {
         int64_t leave_at = bhi_policy_leave_at(life->pool, life, now);
         if (leave_at < due)
@@ -453,8 +466,9 @@ static int64_t life_due(const struct bhi_life *life, int64_t now)
 /* When to look again without being kicked. */
 static int64_t next_look(const bh_pool *pool, int64_t now)
 {
-    bool sample = pool->options.memory_limit_bytes && pool->count[BH_WORKER_IDLE];
-    int64_t due = BHP_FOREVER;
+    uint32_t rest = pool->count[BH_WORKER_IDLE] + pool->count[BH_WORKER_LEASED];
+    bool sample = pool->options.memory_limit_bytes && rest;
+    int64_t due = bhi_due_next(pool);
 
     for (const struct bhi_life *life = pool->lives; life; life = life->next) {
         int64_t at = life_due(life, now);
@@ -567,6 +581,7 @@ bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t co
     bhp_mutex_lock(&pool->lock);
     for (struct bhi_life *life = pool->lives; life; life = life->next)
         check_life(life, now);
+    bhi_due_check(pool, now);
     check_drain(pool, now);
     check_replacement(pool);
     bhp_mutex_unlock(&pool->lock);

@@ -206,7 +206,12 @@ const char *kit_temp_dir(void);
 /** Empties it, for tests whose programs cannot. @return how many things were in it */
 size_t kit_clear_temp_dir(void);
 
-#ifndef _WIN32
+#ifdef _WIN32
+
+/** How many handles this process has open. */
+size_t kit_own_handles(void);
+
+#else
 
 /** kit_start() with descriptors for its standard streams; -1: the null device.
  * @return the process, to be reaped by the caller with waitpid() */

@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRACE_MS = 300, HANDLES_MAX = 4096 };
+enum { GRACE_MS = 300, HANDLES_MAX = 4096, LONGEST_GAP = 512 };
+
+/* What NtQueryObject() can tell of an object. */
+enum { OBJECT_NAME = 1, OBJECT_TYPE = 2 };
 
 struct handle {
     ULONG_PTR value;
-    USHORT type;
+    char type[24];
 };
 
 struct picture {
@@ -31,59 +34,8 @@ static struct picture before;
 
 /* ---- handles --------------------------------------------------------------------------------- */
 
-/* SystemExtendedHandleInformation. Not GetProcessHandleCount(): that answers 0 under Wine. */
-enum { EXTENDED_HANDLES = 64 };
-
-struct system_handle {
-    void *object;
-    ULONG_PTR pid, value;
-    ULONG access;
-    USHORT trace, type;
-    ULONG attributes, reserved;
-};
-
-struct system_handles {
-    ULONG_PTR count, reserved;
-    struct system_handle handles[1];
-};
-
-/* All handles of the system, to be freed. */
-static struct system_handles *read_system(void)
-{
-    for (ULONG size = 1 << 18;; size *= 2) {
-        struct system_handles *all = malloc(size);
-        ULONG length;
-        if (!all || NT_SUCCESS(NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)EXTENDED_HANDLES,
-                                                        all, size, &length)))
-            return all;
-        free(all);
-    }
-}
-
-static size_t read_handles(struct handle *list)
-{
-    struct system_handles *all = read_system();
-    size_t count = 0;
-    for (ULONG_PTR i = 0; all && i < all->count && count < HANDLES_MAX; i++) {
-        if (all->handles[i].pid == GetCurrentProcessId())
-            list[count++] = (struct handle){all->handles[i].value, all->handles[i].type};
-    }
-    free(all);
-    return count;
-}
-
-static bool was_there(const struct handle *handle)
-{
-    for (size_t i = 0; i < before.handle_count; i++) {
-        if (before.handles[i].value == handle->value && before.handles[i].type == handle->type)
-            return true;
-    }
-    return false;
-}
-
-/* The type of a handle's object (2) or its name (1). Empty: there is none, or the handle has been
- * closed since. */
-static void describe(const struct handle *handle, int what, char *text, size_t size)
+/* @return whether the handle is open; *text is empty where its object has no name */
+static bool describe(ULONG_PTR handle, int what, char *text, size_t size)
 {
     union {
         UNICODE_STRING name;
@@ -91,9 +43,46 @@ static void describe(const struct handle *handle, int what, char *text, size_t s
     } said;
     ULONG length;
     *text = '\0';
-    if (NT_SUCCESS(NtQueryObject((HANDLE)handle->value, (OBJECT_INFORMATION_CLASS)what, &said,
-                                 sizeof said, &length)))
-        snprintf(text, size, "%.*ls", said.name.Length / 2, said.name.Buffer);
+    if (!NT_SUCCESS(NtQueryObject((HANDLE)handle, (OBJECT_INFORMATION_CLASS)what, &said,
+                                  sizeof said, &length)))
+        return false;
+    snprintf(text, size, "%.*ls", said.name.Length / 2, said.name.Buffer);
+    return true;
+}
+
+/* Tries the numbers that handles have, which are given out from below, until there has been none
+ * for long. Not by the system's list of all handles: Wine 8's server dies when it meets a process
+ * that has none yet, or none any more. Not GetProcessHandleCount() either: that says 0 under Wine.
+ */
+static size_t read_handles(struct handle *list)
+{
+    size_t count = 0;
+    for (ULONG_PTR value = 4, last = 0; count < HANDLES_MAX && value - last < 4 * LONGEST_GAP;
+         value += 4) {
+        DWORD flags;
+        if (!GetHandleInformation((HANDLE)value, &flags))
+            continue;
+        last = value;
+        list[count].value = value;
+        count += describe(value, OBJECT_TYPE, list[count].type, sizeof list->type);
+    }
+    return count;
+}
+
+size_t kit_own_handles(void)
+{
+    static struct handle now[HANDLES_MAX];
+    return read_handles(now);
+}
+
+static bool was_there(const struct handle *handle)
+{
+    for (size_t i = 0; i < before.handle_count; i++) {
+        if (before.handles[i].value == handle->value &&
+            strcmp(before.handles[i].type, handle->type) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* COM keeps what it once made: events, keys, threads; Wine also the pipes of its RPC runtime, some
@@ -116,17 +105,14 @@ static size_t find_handles(bool silent)
     static struct handle now[HANDLES_MAX];
     size_t count = read_handles(now), leaks = 0;
     for (size_t i = 0; i < count; i++) {
-        char type[64], name[300];
-        if (was_there(&now[i]))
-            continue;
-        describe(&now[i], 2, type, sizeof type);
-        describe(&now[i], 1, name, sizeof name);
-        if (*type == '\0' || is_coms(type, name))
+        char name[300];
+        if (was_there(&now[i]) || !describe(now[i].value, OBJECT_NAME, name, sizeof name) ||
+            is_coms(now[i].type, name))
             continue;
         leaks++;
         if (!silent)
             fprintf(stderr, "leaked: handle 0x%llx (%s) %s\n", (unsigned long long)now[i].value,
-                    type, name);
+                    now[i].type, name);
     }
     return leaks;
 }

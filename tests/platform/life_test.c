@@ -224,13 +224,22 @@ static char *look(struct rig *rig)
     return text;
 }
 
+/* The test itself may run with less priority than usual. */
+static int own_niceness(void)
+{
+    return getpriority(PRIO_PROCESS, 0);
+}
+
 TEST(a_worker_finds_what_it_is_promised)
 {
     static struct rig rig;
 
     rig_init(&rig, "normal");
     char *text = look(&rig);
-    CHECK_CONTAINS(text, "session=1 fd0 fd1 fd2 fd3 fd4 fd5 cookie=1 test=- nice=0 cwd=/");
+    char expected[100];
+    snprintf(expected, sizeof(expected),
+             "session=1 fd0 fd1 fd2 fd3 fd4 fd5 cookie=1 test=- nice=%d cwd=/", own_niceness());
+    CHECK_CONTAINS(text, expected);
     free(text);
 }
 
@@ -247,7 +256,10 @@ TEST(environment_directory_niceness_and_user_are_set)
     rig.options.nice = 5;
     rig.options.user = "65534";
     char *text = look(&rig);
-    CHECK_CONTAINS(text, "test=second nice=5 cwd=/usr uid=65534");
+    char expected[100];
+    int nice = own_niceness() < 14 ? own_niceness() + 5 : 19;
+    snprintf(expected, sizeof(expected), "test=second nice=%d cwd=/usr uid=65534", nice);
+    CHECK_CONTAINS(text, expected);
     free(text);
 }
 

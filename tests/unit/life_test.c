@@ -25,7 +25,8 @@ static struct bhi_life_move move(unsigned state, unsigned event)
  * processes, from clocks and from races. */
 static bool is_our_doing(unsigned event)
 {
-    return event == BHI_LIFE_LEASE || event == BHI_LIFE_SETTLE || event == BHI_LIFE_CLAIM;
+    return event == BHI_LIFE_LEASE || event == BHI_LIFE_SETTLE || event == BHI_LIFE_CLAIM ||
+           event == BHI_LIFE_HOLD || event == BHI_LIFE_RETURN || event == BHI_LIFE_FREE;
 }
 
 TEST(a_worker_that_ended_is_dead_from_everywhere_and_stays_dead)
@@ -76,32 +77,52 @@ TEST(a_bug_changes_nothing)
         CHECK_INT(move(state, event).next, state);
 }
 
-TEST(only_an_idle_worker_is_lent)
+TEST(only_an_idle_worker_or_a_sessions_own_is_lent)
 {
-    for (unsigned state = 0; state < STATES; state++)
-        CHECK_INT(move(state, BHI_LIFE_LEASE).action,
-                  state == BH_WORKER_IDLE ? BHI_ACT_LEND : BHI_ACT_BUG);
+    for (unsigned state = 0; state < STATES; state++) {
+        bool own = state == BH_WORKER_LEASED;
+        bool idle = state == BH_WORKER_IDLE;
+        CHECK_INT(move(state, BHI_LIFE_LEASE).action, own || idle ? BHI_ACT_LEND : BHI_ACT_BUG);
+        CHECK_INT(move(state, BHI_LIFE_HOLD).action, idle ? BHI_ACT_LEND : BHI_ACT_BUG);
+    }
     CHECK_INT(move(BH_WORKER_IDLE, BHI_LIFE_LEASE).next, BH_WORKER_BUSY);
+    CHECK_INT(move(BH_WORKER_LEASED, BHI_LIFE_LEASE).next, BH_WORKER_BUSY);
+    CHECK_INT(move(BH_WORKER_IDLE, BHI_LIFE_HOLD).next, BH_WORKER_LEASED);
 }
 
-/* By a letter per event: STARTED READY LEASE SETTLE CLAIM LEAVE CONDEMN TIMEOUT EXITED. */
+/* Else a session's state would be lost, or shown to others. */
+TEST(a_leased_worker_is_idle_only_when_its_session_is_over)
+{
+    for (unsigned event = 0; event < EVENTS; event++) {
+        bool idle = move(BH_WORKER_LEASED, event).next == BH_WORKER_IDLE;
+        CHECK_INT(idle, event == BHI_LIFE_FREE);
+    }
+}
+
+/* By a letter per event: STARTED READY LEASE SETTLE CLAIM LEAVE CONDEMN TIMEOUT EXITED HOLD RETURN
+ * FREE. */
 struct row {
     enum bh_worker_state state;
-    const char *next;    /* s starting, i idle, b busy, t stopping, q quitting, k killed, d dead */
-    const char *actions; /* - N S L R n q m k B !, in the order of the list of actions */
+    const char
+        *next; /* s starting, i idle, l leased, b busy, t stopping, q quitting, k killed, d dead */
+    const char *actions; /* - N S L R K n q m k B !, in the order of the list of actions */
 };
 
 static const struct row rows[] = {
-    {BH_WORKER_STARTING, "sisssqkkd", "NS!!!qkkB"}, {BH_WORKER_IDLE, "iibiiqkid", "--L!!qk-B"},
-    {BH_WORKER_BUSY, "bbbitbkbd", "--!Rnmk-B"},     {BH_WORKER_STOPPING, "tttittkkd", "--!R-mkkB"},
-    {BH_WORKER_QUITTING, "qqqqqqkkd", "N-!!!-kkB"}, {BH_WORKER_KILLED, "kkkkkkkkd", "N-!-----B"},
-    {BH_WORKER_DEAD, "ddddddddd", "--!------"},
+    {BH_WORKER_STARTING, "sisssqkkdsss", "NS!!!qkkB!!!"},
+    {BH_WORKER_IDLE, "iibiiqkidlii", "--L!!qk-BL!!"},
+    {BH_WORKER_LEASED, "llblllkldlli", "--L!!mk-B!!R"},
+    {BH_WORKER_BUSY, "bbbitbkbdblb", "--!Rnmk-B!K!"},
+    {BH_WORKER_STOPPING, "tttittkkdtlt", "--!R-mkkB!K!"},
+    {BH_WORKER_QUITTING, "qqqqqqkkdqqq", "N-!!!-kkB!!!"},
+    {BH_WORKER_KILLED, "kkkkkkkkdkkk", "N-!-----B!--"},
+    {BH_WORKER_DEAD, "dddddddddddd", "--!------!--"},
 };
 
 TEST(every_cell_is_as_it_was_meant)
 {
-    static const char states[] = "sibtqkd";
-    static const char actions[] = "-NSLRnqmkB!";
+    static const char states[] = "silbtqkd";
+    static const char actions[] = "-NSLRKnqmkB!";
 
     CHECK_INT(sizeof(rows) / sizeof(rows[0]), STATES);
     FOR_EACH_CELL(state, event)

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define THREADS (WORLD_CALLS + 8)
+#define THREADS (WORLD_CALLS + 16)
 
 struct thread {
     kit_thread *system;
@@ -217,6 +217,14 @@ static void plan_start(void *context, uint64_t nth, uint64_t cookie, struct bhf_
         world.on_start(nth, plan);
 }
 
+/* The argument of a world_call() is its number. */
+static struct world_call *call_of(const struct bhp_call *call)
+{
+    int64_t number = call->argument_count ? call->arguments[0].as.int64 : 0;
+
+    return number > 0 && number <= (int64_t)world.call_count ? &world.calls[number - 1] : NULL;
+}
+
 static void plan_request(void *context, uint64_t cookie, const struct bhp_call *call,
                          struct bhf_request *plan)
 {
@@ -227,7 +235,8 @@ static void plan_request(void *context, uint64_t cookie, const struct bhp_call *
     int64_t ms = call->method[length] ? atoi(call->method + length) : 1;
 
     (void)context;
-    (void)cookie;
+    if (call_of(call))
+        call_of(call)->cookie = cookie;
     for (unsigned i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
         if (strlen(deeds[i]) == length && memcmp(deeds[i], call->method, length) == 0)
             plan->deed = (enum bhf_deed)i;
@@ -237,14 +246,11 @@ static void plan_request(void *context, uint64_t cookie, const struct bhp_call *
         world.on_request(call, plan);
 }
 
-/* The argument of a world_call() is its number. */
 static void on_begun(void *context, const struct bhp_call *call)
 {
-    int64_t number = call->argument_count ? call->arguments[0].as.int64 : 0;
-
     (void)context;
-    if (number > 0 && number <= (int64_t)world.call_count)
-        world.calls[number - 1].begun++;
+    if (call_of(call))
+        call_of(call)->begun++;
 }
 
 static void on_broken(void *context, const char *law)
@@ -377,12 +383,53 @@ bh_pool *world_open(const struct bh_pool_options *options)
 void world_close(bh_pool *pool)
 {
     bh_pool_drain(pool);
+    world_take(pool, BH_WAIT_FOREVER);
     if (world.pool == pool)
         world.pool = NULL; /* from here on it may be gone at any moment */
     bh_pool_close(pool);
 }
 
 /* ---- requests ---- */
+
+static void end_call(struct world_call *call)
+{
+    CHECK_INT(bhf_locks_held(), 0);
+    CHECK(!call->ended);
+    call->ended_ms = world_ms();
+    call->ended = true;
+}
+
+static void on_done(void *context, struct bh_result *result)
+{
+    struct world_call *call = context;
+
+    call->result = *result;
+    end_call(call);
+}
+
+/** See world.h. */
+void world_take(bh_pool *pool, uint32_t timeout_ms)
+{
+    struct bh_completion completions[3];
+    size_t count;
+
+    while ((count = bh_pool_take(pool, completions, 3, timeout_ms)) > 0)
+        for (size_t i = 0; i < count; i++)
+            on_done(completions[i].context, &completions[i].result);
+}
+
+/* What was refused on the spot has no completion, and no result but this. */
+static void submit_call(struct world_call *call)
+{
+    bh_done_fn done = call->way == WORLD_TOLD ? on_done : NULL;
+    enum bh_refusal refusal = bh_pool_submit(call->pool, &call->request, done, call);
+
+    if (!refusal)
+        return;
+    call->result.outcome = BH_OUTCOME_REFUSED;
+    call->result.refusal = refusal;
+    end_call(call);
+}
 
 static void run_call(void *argument)
 {
@@ -392,10 +439,15 @@ static void run_call(void *argument)
 
     while (bhp_now() < until)
         CHECK(on_wait(NULL, &never, until));
-    bh_pool_call(call->pool, &call->request, &call->result);
-    CHECK_INT(bhf_locks_held(), 0);
-    call->ended_ms = world_ms();
-    call->ended = true;
+    if (call->way != WORLD_CALLER) {
+        submit_call(call);
+        return;
+    }
+    if (call->session)
+        bh_session_call(call->session, &call->request, &call->result);
+    else
+        bh_pool_call(call->pool, &call->request, &call->result);
+    end_call(call);
 }
 
 /** See world.h. */
@@ -446,7 +498,7 @@ struct bh_result *world_ask(bh_pool *pool, const char *method)
 static void check_lives(const bh_pool *pool)
 {
     uint32_t count[BH_WORKER_STATE_COUNT] = {0};
-    uint64_t held = 0, living = 0;
+    uint64_t held = 0, living = 0, leased = 0;
     uint32_t most = pool->options.max_workers;
 
     for (const struct bhi_life *life = pool->lives; life; life = life->next) {
@@ -456,6 +508,9 @@ static void check_lives(const bh_pool *pool)
         MUST(!life->ticket || life->ticket->life == life);
         MUST(!life->ticket || life->ticket->state == BHI_TICKET_LEASED);
         MUST(!life->ticket || life->claim == 0 || life->claim >> 1 == life->ticket->serial);
+        MUST(!life->session || life->session->life == life);
+        MUST((life->session != NULL) || life->state != BH_WORKER_LEASED);
+        leased += life->session != NULL;
         MUST(life->ticket || (life->state != BH_WORKER_BUSY && life->state != BH_WORKER_STOPPING));
         MUST((life->stop) == (life->state == BH_WORKER_DEAD));
         MUST(life->first_writer <= life->serial);
@@ -463,6 +518,7 @@ static void check_lives(const bh_pool *pool)
     for (unsigned i = 0; i < BH_WORKER_STATE_COUNT; i++)
         MUST((count[i]) == (pool->count[i]));
     MUST((held) == (pool->running));
+    MUST((leased) == (pool->session_count));
     if (pool->replacing)
         most += (most + 3) / 4;
     MUST(living <= most);
@@ -484,16 +540,22 @@ static void check_queue(const bh_pool *pool)
 {
     const struct bhi_ticket *previous = NULL;
     uint32_t count = 0;
+    size_t timed = 0;
 
     for (const struct bhi_ticket *ticket = pool->queue; ticket; ticket = ticket->next) {
         MUST((ticket->state) == (BHI_TICKET_QUEUED));
         MUST(ticket->previous == previous);
         MUST((ticket->word) == (0));
+        MUST((ticket->due != 0) == (ticket->async && ticket->deadline != BHP_FOREVER));
+        MUST(ticket->due == 0 || pool->async.due[ticket->due - 1] == ticket);
+        timed += ticket->due != 0;
         previous = ticket;
         count++;
     }
     MUST(pool->queue_last == previous);
     MUST((count) == (pool->queued));
+    MUST((timed) == (pool->async.due_count));
+    MUST((pool->async.taken != NULL) == (bhp_beacon_native(pool->async.beacon) != 0));
 }
 
 /** See world.h. */
@@ -512,5 +574,6 @@ void world_check(void)
     for (unsigned i = 0; i < BH_REFUSAL_COUNT; i++)
         refused += pool->refusals[i];
     MUST((refused) == (pool->outcomes[BH_OUTCOME_REFUSED]));
-    MUST((pool->submitted) == (ended + pool->queued + pool->leaving + pool->running));
+    MUST((pool->submitted) ==
+         (ended + pool->queued + pool->leaving + pool->running - pool->sessions_waiting));
 }

@@ -15,19 +15,32 @@
 
 #include "check.h"
 
+#include <bulkhead/async.h>
+#include <bulkhead/session.h>
+
 #include "core/platform.h"
 #include "platform/fake/fake.h"
 
-/** A request on a thread of its own. */
+/** Who waits for a request's end. */
+enum world_way {
+    WORLD_CALLER, /* bh_pool_call() on a thread of its own */
+    WORLD_TOLD,   /* nobody: bh_pool_submit() with a callback */
+    WORLD_TAKEN   /* nobody: bh_pool_submit(), and world_take() */
+};
+
+/** A request. */
 struct world_call {
     bh_pool *pool;
     struct bh_request request;
     struct bh_result result; /* valid once `ended`; freed by world_end() */
     char method[64];
     bh_value argument;
-    int64_t wait_ms;  /* it is sent that much later */
-    int64_t ended_ms; /* world_ms() at its end */
-    unsigned begun;   /* how often a worker began it */
+    enum world_way way;
+    int64_t wait_ms;     /* it is sent that much later */
+    int64_t ended_ms;    /* world_ms() at its end */
+    unsigned begun;      /* how often a worker began it */
+    uint64_t cookie;     /* of the last it was sent to */
+    bh_session *session; /* by whose worker; NULL: any */
     bool sent;
     bool ended;
     bool freed;
@@ -71,7 +84,7 @@ void world_until(int64_t ms);
 struct bh_pool_options world_options(void);
 /** Opens a pool and has its invariants checked. A failure fails the test. */
 bh_pool *world_open(const struct bh_pool_options *options);
-/** Closes it. */
+/** Drains, takes what there is to take, and closes. */
 void world_close(bh_pool *pool);
 
 /** A request that waits to be sent: the test may change it. */
@@ -82,6 +95,8 @@ struct world_call *world_send(struct world_call *call);
 struct world_call *world_call(bh_pool *pool, const char *method);
 /** Waits for its end. @return its result */
 struct bh_result *world_result(struct world_call *call);
+/** Takes completions until none lies there and, unless the time is over, none can come. */
+void world_take(bh_pool *pool, uint32_t timeout_ms);
 /** All of that: the result of a request that is sent now. */
 struct bh_result *world_ask(bh_pool *pool, const char *method);
 

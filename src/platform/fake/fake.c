@@ -115,6 +115,8 @@ const char *bhf_left_over(void)
         return "a nursery is open";
     if (bhf_world.threads)
         return "a thread was not joined";
+    if (bhf_world.beacons)
+        return "a beacon was not given back";
     if (bhf_world.locks_held)
         return "a lock is held";
     if (bhf_world.mutexes)
@@ -331,4 +333,46 @@ void bhp_thread_join(bhp_thread *thread)
         bhf_block(&thread->ended, BHP_FOREVER);
     bhf_world.threads--;
     bhi_free(thread);
+}
+
+/* ---- beacons ---- */
+
+struct bhp_beacon {
+    bool raised;
+};
+
+/** See platform.h. */
+int bhp_beacon_new(bhp_beacon **beacon)
+{
+    *beacon = bhi_alloc(sizeof(**beacon));
+    if (!*beacon)
+        return BH_E_MEMORY;
+    (*beacon)->raised = false;
+    bhf_world.beacons++;
+    return BH_OK;
+}
+
+/** See platform.h. */
+void bhp_beacon_raise(bhp_beacon *beacon)
+{
+    beacon->raised = true;
+}
+
+/** See platform.h. */
+void bhp_beacon_clear(bhp_beacon *beacon)
+{
+    beacon->raised = false;
+}
+
+/** See platform.h. Here: whether it is raised. */
+intptr_t bhp_beacon_native(const bhp_beacon *beacon)
+{
+    return beacon->raised;
+}
+
+/** See platform.h. */
+void bhp_beacon_free(bhp_beacon *beacon)
+{
+    bhf_world.beacons -= beacon != NULL;
+    bhi_free(beacon);
 }

@@ -87,6 +87,7 @@ struct bhf_world {
     unsigned locks_held;
     unsigned mutexes;
     unsigned threads;
+    unsigned beacons;
     uint64_t starts;
     int64_t last_pid;
     uint32_t processors;
