@@ -76,7 +76,7 @@ static void query(bh_call *call, const bh_value *arguments, size_t count, void *
 static void crash(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
     (void)call, (void)arguments, (void)count, (void)context;
-    *(volatile int *)8 = 1;
+    *(volatile int *)(volatile uintptr_t){8} = 1;
 }
 
 static int init(int argc, char **argv, void **context)

@@ -58,7 +58,7 @@ static int take_json(const struct cli_command *command, int number, const char *
 }
 
 /* Everything that can be read from a file, which need not have a size. @return NULL: errno */
-static char *read_all(FILE *file, size_t *length)
+static char *read_all(FILE *file, size_t most, size_t *length)
 {
     size_t capacity = 65536;
     char *bytes = malloc(capacity);
@@ -69,6 +69,10 @@ static char *read_all(FILE *file, size_t *length)
         char *more;
 
         *length += got;
+        if (*length > most) {
+            errno = EFBIG;
+            break;
+        }
         if (*length < capacity) {
             if (!ferror(file))
                 return bytes;
@@ -83,19 +87,27 @@ static char *read_all(FILE *file, size_t *length)
     return NULL;
 }
 
-static int take_file(const struct cli_command *command, int number, const char *path,
-                     bh_value *value)
+char *cli_read_file(const char *path, size_t most, size_t *length)
 {
     FILE *file = cli_open(path);
-    size_t length;
-    char *bytes = file != NULL ? read_all(file, &length) : NULL;
-    int error = bytes != NULL ? 0 : errno;
+    char *bytes = file != NULL ? read_all(file, most, length) : NULL;
+    int error = errno;
 
     if (file != NULL)
         fclose(file);
+    errno = error;
+    return bytes;
+}
+
+static int take_file(const struct cli_command *command, int number, const char *path,
+                     bh_value *value)
+{
+    size_t length;
+    char *bytes = cli_read_file(path, SIZE_MAX / 4, &length);
+
     if (bytes == NULL)
         return cli_usage(command, "argument %d: cannot read the file \"%s\": %s", number, path,
-                         strerror(error));
+                         strerror(errno));
     if (bh_value_new_bytes(value, bytes, length) != BH_OK)
         cli_no_memory();
     free(bytes);

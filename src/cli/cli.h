@@ -32,13 +32,14 @@ struct cli_command {
     int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 
-enum { CLI_CALL = 1, CLI_METHODS = 2, CLI_BOTH = CLI_CALL | CLI_METHODS };
+enum { CLI_CALL = 1, CLI_METHODS = 2, CLI_MAP = 4, CLI_ALL = CLI_CALL | CLI_METHODS | CLI_MAP };
 
 /** All subcommands; ends with an entry without a name. */
 extern const struct cli_command cli_commands[];
 
 int cli_call(const struct cli_command *command, int argc, char **argv);
 int cli_methods(const struct cli_command *command, int argc, char **argv);
+int cli_map(const struct cli_command *command, int argc, char **argv);
 int cli_help(const struct cli_command *command, int argc, char **argv);
 
 /** The help of the program and of one command, on stdout. @return CLI_OK */
@@ -63,6 +64,8 @@ void cli_clean(FILE *out, const char *text, size_t length);
 /** Writes a value as JSON and a newline: pretty on a terminal unless `one_line`. @return false, and
  * it has complained, when the value has no JSON */
 bool cli_write_json(const bh_value *value, bool one_line);
+/** Whether all that was written to stdout so far could be. */
+bool cli_can_write(void);
 /** The status to leave with: `status`, or CLI_OUTPUT, with a complaint, if stdout was not written.
  */
 int cli_finish(int status);
@@ -93,10 +96,16 @@ struct cli_settings {
     struct cli_list worker_arguments;
     struct cli_list environment;
     struct bh_rlimit rlimits[CLI_RLIMITS];
-    char *host; /* path of bulkhead-host, owned */
+    char *host;             /* path of bulkhead-host, owned */
+    struct cli_list files;  /* patterns */
+    const char *files_from; /* a file with names; "-": stdin */
+    const char *resume;
+    uint64_t max_deaths; /* 0: no limit */
     uint32_t retries;
     bool json;
     bool raw;
+    bool paths;
+    bool unordered;
     bool verbose;
     bool help;
     bool max_workers_given;
@@ -150,6 +159,9 @@ char *cli_host_path(void);
  * freed with bh_value_deinit(). @return CLI_OK or, after a complaint, CLI_USAGE */
 int cli_arguments(const struct cli_command *command, const struct cli_settings *settings, int argc,
                   char **argv, bh_value *values);
+
+/** All bytes of a file, at most `most`; to be freed. @return NULL: errno; EFBIG: there are more */
+char *cli_read_file(const char *path, size_t most, size_t *length);
 
 /* ---- deaths.c ---------------------------------------------------------------------------- */
 

@@ -26,6 +26,20 @@ const struct cli_command cli_commands[] = {
     {"methods", "[OPTION...] (--worker PROGRAM | --plugin LIBRARY)",
      "list the methods that a worker offers",
      "Starts a worker and lists the methods that it announces.\n", CLI_METHODS, cli_methods},
+    {"map", "[OPTION...] (--worker PROGRAM | --plugin LIBRARY) METHOD [ARGUMENT...]",
+     "call one method for each of many inputs",
+     "Calls a method for each line of stdin, or for each file, on several workers at once, and "
+     "writes\n"
+     "one line of JSON for each, as bulkhead call --json does, with the number of its input. The "
+     "input\n"
+     "comes after the ARGUMENTs: a line is one JSON value, a file its bytes. An input that kills "
+     "its\n"
+     "worker costs its own result and no other.\n"
+     "\n"
+     "With --resume a run that was ended, however, goes on where it was: in the end FILE has "
+     "exactly\n"
+     "one line for each input.\n",
+     CLI_MAP, cli_map},
     {"help", "[COMMAND]", "explain a command", "Explains a command, or the program.\n", 0,
      cli_help},
     {NULL, NULL, NULL, NULL, 0, NULL},
@@ -51,7 +65,7 @@ static int unknown(const char *what, const char *name)
     near = cli_suggest(name, names, count);
     if (near != NULL)
         return cli_usage(NULL, "unknown %s \"%s\"; did you mean \"%s\"?", what, name, near);
-    return cli_usage(NULL, "unknown %s \"%s\"; there are call, methods and help", what, name);
+    return cli_usage(NULL, "unknown %s \"%s\"; there are call, map, methods and help", what, name);
 }
 
 int cli_help(const struct cli_command *command, int argc, char **argv)

@@ -83,6 +83,55 @@ static const char *set_raw(struct cli_settings *settings, const char *value,
     return NULL;
 }
 
+static const char *set_files(struct cli_settings *settings, const char *value,
+                             struct bh_problem *problem)
+{
+    (void)problem;
+    cli_list_add(&settings->files, value);
+    return *value != '\0' ? NULL : "is empty; it must be a pattern such as *.pdf";
+}
+
+static const char *set_files_from(struct cli_settings *settings, const char *value,
+                                  struct bh_problem *problem)
+{
+    (void)problem;
+    settings->files_from = value;
+    return *value != '\0' ? NULL : "is empty; it must name a file, or be - for stdin";
+}
+
+static const char *set_paths(struct cli_settings *settings, const char *value,
+                             struct bh_problem *problem)
+{
+    (void)value, (void)problem;
+    settings->paths = true;
+    return NULL;
+}
+
+static const char *set_unordered(struct cli_settings *settings, const char *value,
+                                 struct bh_problem *problem)
+{
+    (void)value, (void)problem;
+    settings->unordered = true;
+    return NULL;
+}
+
+static const char *set_resume(struct cli_settings *settings, const char *value,
+                              struct bh_problem *problem)
+{
+    (void)problem;
+    settings->resume = value;
+    return *value != '\0' ? NULL : "is empty; it must name the file of the results";
+}
+
+static const char *set_max_deaths(struct cli_settings *settings, const char *value,
+                                  struct bh_problem *problem)
+{
+    (void)problem;
+    if (!cli_parse_number(value, strlen(value), UINT64_MAX / 2, &settings->max_deaths))
+        return "must be a whole number; 0 is no limit";
+    return NULL;
+}
+
 static const char *set_verbose(struct cli_settings *settings, const char *value,
                                struct bh_problem *problem)
 {
@@ -178,11 +227,11 @@ static const char *set_rearm(struct cli_settings *settings, const char *value,
 /* ---- the tables -------------------------------------------------------------------------- */
 
 static const struct cli_option worker_options[] = {
-    {"worker", "PROGRAM", "the worker program; looked up in PATH when it has no /", CLI_BOTH,
+    {"worker", "PROGRAM", "the worker program; looked up in PATH when it has no /", CLI_ALL,
      set_worker},
-    {"plugin", "LIBRARY", "a shared library with a method table; bulkhead-host serves it", CLI_BOTH,
+    {"plugin", "LIBRARY", "a shared library with a method table; bulkhead-host serves it", CLI_ALL,
      set_plugin},
-    {"worker-arg", "ARG", "an argument for the worker; may be given many times", CLI_BOTH,
+    {"worker-arg", "ARG", "an argument for the worker; may be given many times", CLI_ALL,
      set_worker_arg},
     {NULL, NULL, NULL, 0, NULL},
 };
@@ -193,31 +242,45 @@ static const struct cli_option answer_options[] = {
     {"json", NULL, "print the list as JSON", CLI_METHODS, set_json},
     {"raw", NULL, "write a reply that is bytes or a string as it is", CLI_CALL, set_raw},
     {"retries", "N", "the call may be repeated: send it again up to N times after a death (0)",
-     CLI_CALL, set_retries},
-    {"verbose", NULL, "after a death, show on stderr what the worker wrote last", CLI_BOTH,
+     CLI_CALL | CLI_MAP, set_retries},
+    {"verbose", NULL, "after a death, show on stderr what the worker wrote last", CLI_ALL,
      set_verbose},
-    {"help", NULL, "print this text", CLI_BOTH, set_help},
+    {"help", NULL, "print this text", CLI_ALL, set_help},
+    {NULL, NULL, NULL, 0, NULL},
+};
+
+static const struct cli_option batch_options[] = {
+    {"files", "PATTERN", "the inputs are the bytes of these files; may be given many times",
+     CLI_MAP, set_files},
+    {"files0-from", "FILE", "the same for the names in FILE, or in stdin (-), a NUL after each",
+     CLI_MAP, set_files_from},
+    {"paths", NULL, "send the path of a file instead of its bytes", CLI_MAP, set_paths},
+    {"unordered", NULL, "write each result as soon as it is there", CLI_MAP, set_unordered},
+    {"resume", "FILE", "write results to FILE, and leave out the inputs that it has already",
+     CLI_MAP, set_resume},
+    {"max-deaths", "N", "stop after N inputs that killed a worker (0: never)", CLI_MAP,
+     set_max_deaths},
     {NULL, NULL, NULL, 0, NULL},
 };
 
 static const struct cli_option process_options[] = {
-    {"name", "TEXT", "the pool's name in process lists (the program's file name)", CLI_BOTH,
+    {"name", "TEXT", "the pool's name in process lists (the program's file name)", CLI_ALL,
      set_name},
-    {"env", "NAME=VALUE", "set a variable in the worker's environment, or remove NAME", CLI_BOTH,
+    {"env", "NAME=VALUE", "set a variable in the worker's environment, or remove NAME", CLI_ALL,
      set_env},
-    {"clear-env", NULL, "begin with an empty environment", CLI_BOTH, set_clear_env},
-    {"directory", "PATH", "working directory of the worker (the current one)", CLI_BOTH,
+    {"clear-env", NULL, "begin with an empty environment", CLI_ALL, set_clear_env},
+    {"directory", "PATH", "working directory of the worker (the current one)", CLI_ALL,
      set_directory},
-    {"nice", "N", "added to the niceness (0; -20 to 19)", CLI_BOTH, set_nice},
-    {"affinity", "CPUS", "processors to run on, such as 0-3,8", CLI_BOTH, set_affinity},
-    {"rearm-handlers", NULL, "put the fault handlers back before each request", CLI_BOTH,
-     set_rearm},
+    {"nice", "N", "added to the niceness (0; -20 to 19)", CLI_ALL, set_nice},
+    {"affinity", "CPUS", "processors to run on, such as 0-3,8", CLI_ALL, set_affinity},
+    {"rearm-handlers", NULL, "put the fault handlers back before each request", CLI_ALL, set_rearm},
     {NULL, NULL, NULL, 0, NULL},
 };
 
 const struct cli_group cli_groups[] = {
     {"Worker", worker_options},
     {"Answer", answer_options},
+    {"Batch", batch_options},
     {"Process (default in parentheses)", process_options},
     {"Process, on this system", cli_system_options},
     {"Pool (default; allowed values)", NULL},
@@ -340,7 +403,8 @@ int cli_settings_read(struct cli_settings *settings, const struct cli_command *c
     memset(settings, 0, sizeof *settings);
     bh_pool_options_init(&settings->pool);
     settings->pool.min_workers = 1;
-    settings->pool.max_workers = 1;
+    if (command->bit != CLI_MAP) /* there one worker is enough */
+        settings->pool.max_workers = 1;
     for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
         if (strcmp(argv[i], "--") == 0) {
             settings->literal = true;
@@ -366,7 +430,7 @@ int cli_settings_worker(struct cli_settings *settings, const struct cli_command 
         return cli_usage(command, "--worker and --plugin exclude each other");
     if (settings->worker == NULL && settings->plugin == NULL)
         return cli_usage(command, "which worker? Give --worker PROGRAM or --plugin LIBRARY");
-    if (!settings->max_workers_given && settings->pool.min_workers > 1)
+    if (!settings->max_workers_given && settings->pool.min_workers > settings->pool.max_workers)
         settings->pool.max_workers = settings->pool.min_workers;
     settings->pool.worker = settings->worker;
     if (settings->plugin != NULL) {
@@ -387,5 +451,6 @@ void cli_settings_deinit(struct cli_settings *settings)
 {
     free(settings->worker_arguments.items);
     free(settings->environment.items);
+    free(settings->files.items);
     free(settings->host);
 }

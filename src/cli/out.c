@@ -161,6 +161,11 @@ bool cli_write_json(const bh_value *value, bool one_line)
     return true;
 }
 
+bool cli_can_write(void)
+{
+    return write_error == 0;
+}
+
 int cli_finish(int status)
 {
     cli_flush();

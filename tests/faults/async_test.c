@@ -9,13 +9,6 @@
 
 #include <stdio.h>
 
-#if defined(_WIN32)
-#include <windows.h>
-#else
-#include <poll.h>
-#include <sys/resource.h>
-#endif
-
 #define WORKERS 4
 #define BYTES_PER_REQUEST 1500 /* that waits, its completion included */
 
@@ -74,50 +67,20 @@ static void submit_all(bh_pool *pool, bh_done_fn done)
     }
 }
 
-/* ---- what an event loop does ---- */
-
-#if defined(_WIN32)
-static bool is_ready(intptr_t waitable, int ms)
-{
-    return WaitForSingleObject((HANDLE)waitable, (DWORD)ms) == WAIT_OBJECT_0;
-}
-
-/* Not measured here. */
-static long peak_kib(void)
-{
-    return 0;
-}
-#else
-static bool is_ready(intptr_t waitable, int ms)
-{
-    struct pollfd ready = {.fd = (int)waitable, .events = POLLIN};
-
-    return poll(&ready, 1, ms) == 1;
-}
-
-/* The most memory so far. */
-static long peak_kib(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
-}
-#endif
-
+/* As an event loop does it. */
 static void take_all(bh_pool *pool)
 {
     intptr_t waitable = bh_pool_waitable(pool);
 
     while (replied + died < requests) {
         struct bh_completion completions[64];
-        CHECK(is_ready(waitable, 60000));
+        CHECK(kit_is_ready(waitable, 60000));
         size_t count = bh_pool_take(pool, completions, 64, 0);
         CHECK(count > 0);
         for (size_t i = 0; i < count; i++)
             check(completions[i].context, &completions[i].result);
     }
-    CHECK(!is_ready(waitable, 0));
+    CHECK(!kit_is_ready(waitable, 0));
 }
 
 static bh_pool *open_pool(void)
@@ -150,14 +113,15 @@ static void close_pool(bh_pool *pool)
 TEST_TIMEOUT(an_event_loop_takes_a_hundred_thousand, 180)
 {
     bh_pool *pool = open_pool();
-    long before = peak_kib();
+    uint64_t before = kit_peak_kib();
 
     submit_all(pool, NULL);
     take_all(pool);
-    long used = peak_kib() - before;
-    printf("# %lld requests outstanding: %ld KiB\n", (long long)requests, used);
+    uint64_t used = kit_peak_kib() - before;
+    printf("# %lld requests outstanding: %llu KiB\n", (long long)requests,
+           (unsigned long long)used);
     if (kit_slowdown() == 1)
-        CHECK(used < requests * BYTES_PER_REQUEST / 1024);
+        CHECK(used < (uint64_t)requests * BYTES_PER_REQUEST / 1024);
     close_pool(pool);
 }
 

@@ -79,5 +79,9 @@ if [[ -x $bin/regex-search ]]; then
     holds "regex-search, usage" ends 2 "$bin/regex-search" --patterns "$work/nothing" --subjects x
 fi
 
+if [[ -x $bin/sql-session ]]; then
+    holds "sessions" says "The second one goes on:" "$bin/sql-session" "$bin/sql-worker"
+fi
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -135,6 +135,12 @@ void kit_gate_pass(kit_gate *gate);
 
 int kit_own_pid(void);
 
+/** The most memory that it had so far, in KiB; 0 where that is not told. */
+uint64_t kit_peak_kib(void);
+
+/** Waits until what an event loop would wait for (a descriptor, a HANDLE) is ready. */
+bool kit_is_ready(intptr_t waitable, int ms);
+
 /** Sets a variable in this process's environment. */
 void kit_set_environment(const char *name, const char *value);
 

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,6 +124,21 @@ void kit_gate_pass(kit_gate *gate)
 }
 
 /* ---- this process ---------------------------------------------------------------------------- */
+
+uint64_t kit_peak_kib(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)usage.ru_maxrss;
+}
+
+bool kit_is_ready(intptr_t waitable, int ms)
+{
+    struct pollfd ready = {.fd = (int)waitable, .events = POLLIN};
+
+    return poll(&ready, 1, ms) == 1;
+}
 
 int kit_own_pid(void)
 {

@@ -96,6 +96,16 @@ void kit_gate_pass(kit_gate *gate)
 
 /* ---- this process ---------------------------------------------------------------------------- */
 
+uint64_t kit_peak_kib(void)
+{
+    return 0; /* Wine does not tell */
+}
+
+bool kit_is_ready(intptr_t waitable, int ms)
+{
+    return WaitForSingleObject((HANDLE)waitable, (DWORD)ms) == WAIT_OBJECT_0;
+}
+
 int kit_own_pid(void)
 {
     return (int)GetCurrentProcessId();

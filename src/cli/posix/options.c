@@ -95,11 +95,11 @@ static const char *refuse_dumps(struct cli_settings *settings, const char *value
 }
 
 const struct cli_option cli_system_options[] = {
-    {"user", "USER", "user name or number to run the worker as", CLI_BOTH, set_user},
+    {"user", "USER", "user name or number to run the worker as", CLI_ALL, set_user},
     {"rlimit", "NAME=SOFT[:HARD]",
-     "limit a resource, one of " RLIMIT_NAMES "; numbers or \"unlimited\"", CLI_BOTH, set_rlimit},
-    {"allow-cores", NULL, "let a dying worker dump core, which delays the notice", CLI_BOTH,
+     "limit a resource, one of " RLIMIT_NAMES "; numbers or \"unlimited\"", CLI_ALL, set_rlimit},
+    {"allow-cores", NULL, "let a dying worker dump core, which delays the notice", CLI_ALL,
      set_allow_cores},
-    {"dump-directory", "PATH", NULL, CLI_BOTH, refuse_dumps},
+    {"dump-directory", "PATH", NULL, CLI_ALL, refuse_dumps},
     {NULL, NULL, NULL, 0, NULL},
 };

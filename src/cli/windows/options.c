@@ -37,10 +37,10 @@ static const char *refuse_cores(struct cli_settings *settings, const char *value
 }
 
 const struct cli_option cli_system_options[] = {
-    {"user", "USER", NULL, CLI_BOTH, refuse_user},
-    {"rlimit", "NAME=SOFT[:HARD]", NULL, CLI_BOTH, refuse_rlimit},
-    {"allow-cores", NULL, NULL, CLI_BOTH, refuse_cores},
+    {"user", "USER", NULL, CLI_ALL, refuse_user},
+    {"rlimit", "NAME=SOFT[:HARD]", NULL, CLI_ALL, refuse_rlimit},
+    {"allow-cores", NULL, NULL, CLI_ALL, refuse_cores},
     {"dump-directory", "PATH", "where a worker that faults or aborts writes a minidump first",
-     CLI_BOTH, set_dump_directory},
+     CLI_ALL, set_dump_directory},
     {NULL, NULL, NULL, 0, NULL},
 };

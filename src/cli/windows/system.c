@@ -7,6 +7,8 @@
  */
 #include "../cli.h"
 
+#include "text.h"
+
 #include <windows.h>
 
 #include <fcntl.h>
@@ -16,35 +18,6 @@
 #include <string.h>
 
 const char cli_plugin_suffix[] = ".dll";
-
-/* ---- texts ------------------------------------------------------------------------------- */
-
-/* To be freed. NULL when it is no text: half a surrogate pair. */
-static char *narrow(const WCHAR *wide)
-{
-    int size = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, wide, -1, NULL, 0, NULL, NULL);
-    char *text;
-
-    if (size <= 0)
-        return NULL;
-    text = malloc((size_t)size);
-    if (text == NULL)
-        cli_no_memory();
-    WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, wide, -1, text, size, NULL, NULL);
-    return text;
-}
-
-/* To be freed. */
-static WCHAR *widen(const char *text)
-{
-    int units = MultiByteToWideChar(CP_UTF8, 0, text, -1, NULL, 0);
-    WCHAR *wide = malloc((size_t)units * sizeof *wide);
-
-    if (wide == NULL)
-        cli_no_memory();
-    MultiByteToWideChar(CP_UTF8, 0, text, -1, wide, units);
-    return wide;
-}
 
 /* ---- the command line and the streams ---------------------------------------------------- */
 
@@ -72,7 +45,7 @@ static char **read_command_line(int *argc)
     if (argv == NULL)
         cli_no_memory();
     for (int i = 0; i < *argc; i++) {
-        argv[i] = narrow(words[i]);
+        argv[i] = cli_narrow(words[i]);
         if (argv[i] == NULL) {
             cli_usage(NULL, "word %d of the command line is not valid Unicode", i + 1);
             return NULL;
@@ -85,6 +58,7 @@ static char **read_command_line(int *argc)
 char **cli_system_begin(int *argc, char **argv)
 {
     (void)argv;
+    _setmode(_fileno(stdin), _O_BINARY);
     _setmode(_fileno(stdout), _O_BINARY);
     _setmode(_fileno(stderr), _O_BINARY);
     /* A console wants characters, not bytes: whole lines, then. */
@@ -123,7 +97,7 @@ void cli_survive_closed_pipes(void)
 
 FILE *cli_open(const char *path)
 {
-    WCHAR *wide = widen(path);
+    WCHAR *wide = cli_widen(path);
     FILE *file = _wfopen(wide, L"rbN"); /* N: not for worker processes */
 
     free(wide);
@@ -141,12 +115,12 @@ char *cli_own_folder(void)
     while (units > 0 && path[units - 1] != L'\\')
         units--;
     path[units] = L'\0';
-    return narrow(path);
+    return cli_narrow(path);
 }
 
 bool cli_is_program(const char *path)
 {
-    WCHAR *wide = widen(path);
+    WCHAR *wide = cli_widen(path);
     DWORD found = SearchPathW(NULL, wide, L".exe", 0, NULL, NULL);
 
     free(wide);
