@@ -128,7 +128,7 @@ know_linux() {
         [fork]='.cause == "fault" and .signal == "SIGSEGV"'
     )
     # ThreadSanitizer's allocator does not mind.
-    if ldd "$bin/mishaps" 2>&1 | grep -q libtsan; then
+    if [[ $(ldd "$bin/mishaps" 2>&1) == *libtsan* ]]; then
         unset 'evidence[double-free]'
     fi
     stuck=(hang spin stop close-fds flood)
