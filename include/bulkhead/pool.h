@@ -147,9 +147,10 @@ struct bh_death {
     int signal;           /**< it ended by this signal; 0 if it did not */
     char signal_name[16]; /**< "SIGSEGV" */
     int exit_code;        /**< it ended by exit with this code; -1 if it did not */
-    bool exiting;         /**< it went through exit(): our atexit hook ran */
-    uint32_t exception;   /**< Windows: exception code; 0 elsewhere */
-    int os_error;         /**< BH_CAUSE_NOT_STARTED: errno or GetLastError() */
+    bool exiting;       /**< it went through exit(): our atexit hook ran. (Windows: also by _exit(),
+                             which ends in the same system call) */
+    uint32_t exception; /**< Windows: exception code; 0 elsewhere */
+    int os_error;       /**< BH_CAUSE_NOT_STARTED: errno or GetLastError() */
 
     bool has_fault;       /**< the fields down to `registers` were caught in the act */
     bool stack_overflow;  /**< the address lies at the end of the faulting thread's stack */

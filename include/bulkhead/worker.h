@@ -43,8 +43,8 @@ struct bh_worker {
     size_t size;                     /**< sizeof(struct bh_worker) */
     const struct bh_method *methods; /**< ends with an entry whose name is NULL */
     /** Runs once before the first request. argv is the program's without what Bulkhead added,
-     * argv[0] included, NULL-terminated. Non-zero: the start-up failed; the process exits with that
-     * code. What it writes to stderr reaches the death record. */
+     * argv[0] included, NULL-terminated, on Windows in UTF-8. Non-zero: the start-up failed; the
+     * process exits with that code. What it writes to stderr reaches the death record. */
     int (*init)(int argc, char **argv, void **context);
     /** Runs once when the worker quits in order; not after a crash. */
     void (*fini)(void *context);

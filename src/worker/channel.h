@@ -42,6 +42,10 @@ struct bhi_channel_owner {
  * that leads somewhere before a crash can lose it. Cannot fail; before anything else happens. */
 void bhi_channel_prepare(void);
 
+/** The words of the command line as UTF-8: `argv` itself where main() is given that, else a new
+ * list of as many, which lives as long as the process. */
+char **bhi_channel_words(int argc, char **argv);
+
 /**
  * Attaches to the dispatcher: checks what was inherited, installs the fault handlers (with an
  * alternate stack for this thread) and the atexit hook. From here on a crash leaves evidence.

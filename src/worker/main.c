@@ -122,6 +122,7 @@ int bh_worker_main(int argc, char **argv, const struct bh_worker *worker)
     char *ticket;
 
     bhi_channel_prepare();
+    argv = bhi_channel_words(argc, argv);
     if (adopt(&life.worker, worker, &problem) != BH_OK ||
         bhi_table_check(life.worker.methods, &life.method_count, &problem) != BH_OK)
         return give_up(&life, &problem);

@@ -78,7 +78,8 @@ void *kit_null_device(void);
 /** The whole of a file from its beginning, NUL-terminated, to be freed. */
 char *kit_read_file(void *file);
 
-/** The living processes of a job, this one left out. @return how many, also above max */
+/** The living processes of a job, this one and the system's own left out. @return how many, also
+ * above max */
 size_t kit_job_processes(void *job, int *pids, size_t max);
 
 #else

@@ -343,6 +343,21 @@ void kit_pid_continue(int pid)
     CloseHandle(process);
 }
 
+/* The desktop and consoles: the system starts them in the name of whoever is the first to need one,
+ * and ends them by itself. */
+static bool is_systems(DWORD pid)
+{
+    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
+    char path[MAX_PATH] = "";
+    DWORD size = sizeof path;
+    if (process) {
+        QueryFullProcessImageNameA(process, 0, path, &size);
+        CloseHandle(process);
+    }
+    const char *name = strrchr(path, '\\');
+    return name && (_stricmp(name, "\\explorer.exe") == 0 || _stricmp(name, "\\conhost.exe") == 0);
+}
+
 size_t kit_job_processes(void *job, int *pids, size_t max)
 {
     union {
@@ -354,10 +369,11 @@ size_t kit_job_processes(void *job, int *pids, size_t max)
         !QueryInformationJobObject(job, JobObjectBasicProcessIdList, all, sizeof *all, NULL))
         FAIL("kit: the job's processes cannot be listed: error %lu", GetLastError());
     for (DWORD i = 0; i < all->list.NumberOfProcessIdsInList; i++) {
-        if (all->list.ProcessIdList[i] == GetCurrentProcessId())
+        DWORD pid = (DWORD)all->list.ProcessIdList[i];
+        if (pid == GetCurrentProcessId() || is_systems(pid))
             continue;
         if (count < max)
-            pids[count] = (int)all->list.ProcessIdList[i];
+            pids[count] = (int)pid;
         count++;
     }
     free(all);

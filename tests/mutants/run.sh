@@ -94,7 +94,7 @@ build || {
 # ---- Linux: nothing outlives the dispatcher, nothing of ours is seen by the host ------------------
 mutant strays-live faults.orphans \
     src/launcher/strays.c 's/\n    kill\(pid, SIGKILL\);\n/\n/'
-mutant dispatcher-not-watched faults.orphans \
+mutant dispatcher-not-watched faults.forked \
     src/launcher/main.c 's/if \(what == &on_dispatcher\)\n        leave\(launcher\);/if (what == &on_dispatcher)\n        epoll_ctl(launcher->epoll, EPOLL_CTL_DEL, BHL_FD_DISPATCHER, NULL);/'
 mutant launcher-loss-kills-nobody faults.launcher \
     src/launcher/start.c 's/PR_SET_PDEATHSIG, SIGKILL/PR_SET_PDEATHSIG, 0/' \
@@ -113,9 +113,14 @@ mutant started-is-sent-again unit.call \
 mutant any-started-word-is-a-proof unit.death \
     src/core/death.c 's/box->started == begun \?/box->started != serial + 0 * begun ?/'
 mutant requeued-at-the-tail unit.call \
-    src/core/call.c 's/bhi_queue_submit\(pool, ticket, true\)/bhi_queue_submit(pool, ticket, false)/'
+    src/core/attempt.c 's/bhi_queue_submit\(pool, ticket, true\)/bhi_queue_submit(pool, ticket, false)/'
 mutant claim-always-hits unit.call \
     src/core/queue.c 's/hit = atomic_compare_exchange_strong\(&ticket->life->claim, &running, running \| 1\);/hit = (running |= 1) != 0;/'
+
+mutant session-served-by-another unit.session \
+    src/core/attempt.c 's/if \(unserved && ticket->session\)/if (unserved && ticket->session && !life)/'
+mutant queued-deadline-forgotten unit.async \
+    src/core/due.c 's/while \(bhi_due_next\(pool\) <= now\)/while (false && now)/'
 
 # ---- evidence ----------------------------------------------------------------------------------------
 mutant hearsay-is-believed unit.death \

@@ -229,6 +229,12 @@ void bhi_channel_prepare(void)
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what a crash leaves in a buffer is lost */
 }
 
+char **bhi_channel_words(int argc, char **argv)
+{
+    (void)argc;
+    return argv;
+}
+
 int bhi_channel_open(uint64_t cookie, int64_t dispatcher_pid, struct bh_problem *problem)
 {
     struct bhl_worker_end end = {.parent = getppid()};
