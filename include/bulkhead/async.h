@@ -14,8 +14,9 @@
  *    bh_pool_waitable() is readable (signalled) while something is in it.
  *
  * Backpressure: a pool that cannot take a request refuses it on the spot (queue-length), and no
- * completion follows. The memory of a request that waits is that of its arguments and about half a
- * kibibyte.
+ * completion follows. Completions that nobody takes, or that wait for a slow callback, do not
+ * count: whoever submits without looking at completions bounds them himself. The memory of a
+ * request that waits is that of its arguments and about half a kibibyte.
  *
  * Modelled on: io_uring and I/O completion ports (submission and completion, a waitable for event
  * loops), gRPC's completion queues.

@@ -12,7 +12,8 @@
  * never takes the last one that max-workers allows, unless it is told that it may.
  *
  * Threads. A session is used by one thread at a time; which thread does not matter. Sessions may
- * outlive their pool: then they are lost, and only to be closed.
+ * outlive their pool: then they are lost, and only to be closed. But no function of a session may
+ * run at the same time as bh_pool_close().
  *
  * Modelled on: connection pools (lease, time limit, return), PostgreSQL's one process per session.
  */

@@ -45,6 +45,7 @@ struct map {
     bh_cancel *cancel;
     uint32_t flying;
     size_t flying_bytes;
+    size_t largest; /* result so far */
     int64_t flushed;
     _Atomic bool interrupted;
     enum stop stop;
@@ -87,6 +88,8 @@ static void put_result(struct map *map, const struct flight *flight, const struc
     if (bh_result_to_value(result, &outcome) != BH_OK)
         cli_no_memory();
     char *line = format_line(flight, &outcome, &length);
+    if (length > map->largest)
+        map->largest = length;
     bh_value_deinit(&outcome);
     map_results_put(map->results, flight->number, line, length);
 }
@@ -128,9 +131,10 @@ static bool read_next(struct map *map)
 
 static bool has_room(const struct map *map)
 {
-    size_t held = map->flying_bytes + map_results_waiting(map->results);
+    size_t held = map->flying_bytes + map_results_waiting(map->results) +
+                  map->flying * map->largest; /* as far as anybody can know */
 
-    return map->flying < MAP_WINDOW &&
+    return map->flying < 16 + 8 * map->settings.pool.max_workers &&
            map->next.number < map_results_floor(map->results) + MAP_WINDOW &&
            (held == 0 || held + map->next.bytes <= MAP_BYTES);
 }
@@ -178,13 +182,28 @@ static void submit(struct map *map)
     map->stop = STOP_START; /* nothing else is left: the queue is longer than the window */
 }
 
+/* What a reader of the results waits for comes soon, and few system calls are made for it. */
+static void flush_now_and_then(struct map *map)
+{
+    int64_t now = map_now_ms();
+
+    if (now - map->flushed < TAKE_MS)
+        return;
+    map->flushed = now;
+    if (!map_results_flush(map->results) && map->stop == GO_ON)
+        map->stop = STOP_OUTPUT;
+}
+
 static void fill(struct map *map)
 {
-    while (map->stop == GO_ON && has_input(map, 0) && read_next(map) && has_room(map)) {
-        if (map->next.flaw != NULL)
-            put_flaw(map, &map->next);
-        else
+    while (map->stop == GO_ON && !atomic_load(&map->interrupted) && has_input(map, 0) &&
+           read_next(map) && has_room(map)) {
+        if (map->next.flaw == NULL) {
             submit(map);
+            continue;
+        }
+        put_flaw(map, &map->next);
+        flush_now_and_then(map);
     }
 }
 
@@ -222,18 +241,6 @@ static void take_results(struct map *map)
         bh_result_deinit(&completions[i].result);
         land(completions[i].context);
     }
-}
-
-/* What a reader of the results waits for comes soon, and few system calls are made for it. */
-static void flush_now_and_then(struct map *map)
-{
-    int64_t now = map_now_ms();
-
-    if (now - map->flushed < TAKE_MS)
-        return;
-    map->flushed = now;
-    if (!map_results_flush(map->results) && map->stop == GO_ON)
-        map->stop = STOP_OUTPUT;
 }
 
 /* ---- the run ----------------------------------------------------------------------------- */

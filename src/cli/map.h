@@ -9,7 +9,7 @@
 
 #include "cli.h"
 
-/** Inputs on their way at once, and the farthest that one may be ahead of another. */
+/** The farthest that one input may be ahead of another. */
 #define MAP_WINDOW 1024u
 /** Bytes of inputs and of results that are kept at once; a single larger one goes alone. */
 #define MAP_BYTES (16u << 20)
@@ -33,7 +33,7 @@ struct map_input *map_input_open(const struct cli_command *command,
                                  const struct cli_settings *settings);
 void map_input_close(struct map_input *input);
 /** Whether the next one can be read without waiting for who writes it, now or within that time. */
-bool map_input_ready(const struct map_input *input, unsigned wait_ms);
+bool map_input_ready(struct map_input *input, unsigned wait_ms);
 /** The number that the next one has. */
 uint64_t map_input_number(const struct map_input *input);
 /** The next input. @param wanted whether its value is; else only its number and name are made

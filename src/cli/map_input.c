@@ -180,6 +180,8 @@ static bool next_name(struct map_input *input, struct map_item *item)
     if (!next_record(&input->reader, 1 << 20, &name, &length, &cut))
         return false;
     item->file = copy_text(name, length);
+    if (cut)
+        item->flaw = copy_text("its name is longer than any", 27);
     return true;
 }
 
@@ -190,14 +192,20 @@ static void check_reading(struct map_input *input)
         cli_complain("map: cannot read the inputs: %s", strerror(input->reader.error));
 }
 
-bool map_input_ready(const struct map_input *input, unsigned wait_ms)
+static bool has_record(const struct reader *reader)
 {
-    const struct reader *reader = &input->reader;
+    return reader->held > 0 &&
+           memchr(reader->bytes + reader->first, reader->end, reader->held) != NULL;
+}
 
-    return reader->file == NULL || reader->over ||
-           (reader->held > 0 &&
-            memchr(reader->bytes + reader->first, reader->end, reader->held) != NULL) ||
-           map_can_read(reader->file, wait_ms);
+bool map_input_ready(struct map_input *input, unsigned wait_ms)
+{
+    struct reader *reader = &input->reader;
+
+    while (reader->file != NULL && !reader->over && !has_record(reader) &&
+           reader->held <= input->most && map_can_read(reader->file, wait_ms))
+        read_more(reader);
+    return reader->file == NULL || reader->over || has_record(reader) || reader->held > input->most;
 }
 
 uint64_t map_input_number(const struct map_input *input)
@@ -220,8 +228,10 @@ bool map_input_next(struct map_input *input, bool wanted, struct map_item *item)
     item->number = ++input->number;
     if (!wanted)
         return true;
-    if (input->by_file)
+    if (input->by_file && item->flaw == NULL)
         take_file(input, item);
+    else if (input->by_file)
+        return true;
     else
         take_line(item, line, length, cut);
     return true;

@@ -124,14 +124,23 @@ bool map_results_flush(struct map_results *results)
 
 /* ---- what is there already --------------------------------------------------------------- */
 
+static const char line_head[] = "{\"input\":";
+
+/* Whether a line that was torn can be one of ours. */
+static bool is_head(const char *line, size_t length)
+{
+    size_t most = sizeof line_head - 1;
+
+    return memcmp(line, line_head, length < most ? length : most) == 0;
+}
+
 /* The input's number in a line that we wrote; 0: it is none of ours. */
 static uint64_t number_of(const char *line, size_t length)
 {
-    static const char head[] = "{\"input\":";
-    size_t at = sizeof head - 1;
+    size_t at = sizeof line_head - 1;
     uint64_t number;
 
-    if (length <= at || memcmp(line, head, at) != 0)
+    if (length <= at || !is_head(line, length))
         return 0;
     size_t digits = 0;
     while (at + digits < length && line[at + digits] >= '0' && line[at + digits] <= '9')
@@ -177,7 +186,9 @@ static const char *read_lines(struct map_results *results, uint64_t *line_number
         length = 0;
         ++*line_number;
     }
-    return ferror(results->file) ? strerror(errno) : NULL;
+    if (ferror(results->file))
+        return strerror(errno);
+    return is_head(head, length) ? NULL : "is no result of bulkhead map";
 }
 
 static bool read_earlier(struct map_results *results, const struct cli_command *command)

@@ -322,6 +322,7 @@ size_t bh_pool_take(bh_pool *pool, struct bh_completion *completions, size_t cap
     if (bhp_nursery_forked(pool->nursery))
         return 0;
     bhp_mutex_lock(&pool->lock);
+    pool->inside++;
     if (timeout_ms > 0)
         await_arrival(pool, until);
     struct bhi_async *async = cut(&pool->async, capacity);
@@ -332,6 +333,9 @@ size_t bh_pool_take(bh_pool *pool, struct bh_completion *completions, size_t cap
         unwrap(async, &completions[count++].result);
         async = next;
     }
+    bhp_mutex_lock(&pool->lock);
+    bhi_pool_leave(pool);
+    bhp_mutex_unlock(&pool->lock);
     return count;
 }
 
@@ -363,6 +367,7 @@ static enum bh_refusal admit(bh_pool *pool, const struct bhi_async *async)
 static void count_refusal(struct bhi_async *async, enum bh_refusal refusal,
                           struct bh_result *result)
 {
+    async->ticket.claim = BHI_CLAIM_NONE; /* a token that was raised meanwhile comes second */
     async->ticket.refusal = refusal;
     async->ticket.pool->leaving++;
     bhi_attempt_unserved(&async->ticket, result);

@@ -220,7 +220,7 @@ void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
     }
     if (life->session) {
         bhi_life_feed(life, BHI_LIFE_RETURN, now);
-        bhi_supervise_by(life->pool, life->session->until);
+        bhi_supervise_by(life->pool, life->pool->drained ? 0 : life->session->until);
         return;
     }
     bhi_life_feed(life, BHI_LIFE_SETTLE, now);

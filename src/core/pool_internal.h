@@ -312,7 +312,7 @@ void bhi_session_died(struct bhi_life *life);
 void bhi_session_expire(struct bhi_life *life, const char *why, int64_t now);
 /** Says in a result why the session is lost. */
 void bhi_session_explain(const struct bh_session *session, struct bh_result *result);
-/** The pool is about to go. */
+/** The pool is about to go, and nobody uses it any more. Without the lock. */
 void bhi_session_orphan_all(bh_pool *pool);
 
 /* ---- call.c ---- */

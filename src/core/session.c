@@ -113,9 +113,11 @@ static int lease_worker(bh_session *session, const struct bh_session_options *op
         result = await_worker(session, &ticket, problem);
     if (!result)
         link_session(session);
-    bhi_pool_leave(pool);
     bhp_mutex_unlock(&pool->lock);
     bhi_cancel_detach(&ticket);
+    bhp_mutex_lock(&pool->lock);
+    bhi_pool_leave(pool);
+    bhp_mutex_unlock(&pool->lock);
     return result;
 }
 

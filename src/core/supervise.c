@@ -400,14 +400,14 @@ static void check_drain(bh_pool *pool, int64_t now)
     for (struct bhi_life *life = pool->lives; life; life = life->next)
         if (life->state <= BH_WORKER_STOPPING)
             bhi_life_leave(life, "closing");
-    if (pool->drained || now < pool->drain_at)
+    if (now < pool->drain_at)
         return;
-    pool->drained = true;
     for (struct bhi_life *life = pool->lives; life; life = life->next)
-        if (life->state == BH_WORKER_BUSY)
+        if (life->state == BH_WORKER_BUSY && !pool->drained)
             bhi_queue_claim(life->ticket, BHI_CLAIM_DRAIN);
         else if (life->state == BH_WORKER_LEASED)
             bhi_session_expire(life, "the pool closed", now);
+    pool->drained = true;
 }
 
 /* Old workers leave one for each new one that is ready; idle ones first. */

@@ -344,7 +344,9 @@ void kit_pid_continue(int pid)
 }
 
 /* The desktop and consoles: the system starts them in the name of whoever is the first to need one,
- * and ends them by itself. */
+ * and ends them by itself. And under Wine what is left of a process whose maker was killed while it
+ * made it: it never ran, has no program, is in no list of processes, and stays in its job for ever.
+ */
 static bool is_systems(DWORD pid)
 {
     HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
@@ -355,7 +357,7 @@ static bool is_systems(DWORD pid)
         CloseHandle(process);
     }
     const char *name = strrchr(path, '\\');
-    return name && (_stricmp(name, "\\explorer.exe") == 0 || _stricmp(name, "\\conhost.exe") == 0);
+    return !name || (_stricmp(name, "\\explorer.exe") == 0 || _stricmp(name, "\\conhost.exe") == 0);
 }
 
 size_t kit_job_processes(void *job, int *pids, size_t max)

@@ -284,6 +284,33 @@ TEST(what_nobody_took_is_freed_with_the_pool)
     bhi_alloc_hook = NULL;
 }
 
+static void take_the_last(void *context)
+{
+    bool *taken = context;
+
+    world_take(world.calls[0].pool, BH_WAIT_FOREVER);
+    *taken = true;
+}
+
+TEST(whoever_takes_keeps_the_pool_from_being_freed)
+{
+    struct bh_pool_options options = world_options();
+    bool taken = false;
+
+    world_begin(0);
+    bh_pool *pool = open_ready(&options);
+    submit(pool, "reply 10", WORLD_TAKEN);
+    world_sleep(1);
+    world_spawn(take_the_last, &taken);
+    world_sleep(1);
+    world.pool = NULL;
+    bh_pool_close(pool);
+    while (!taken)
+        world_sleep(1);
+    CHECK_INT(world_result(&world.calls[0])->outcome, BH_OUTCOME_REPLIED);
+    world_end();
+}
+
 /* ---- callbacks ---- */
 
 #define CHAIN 1000

@@ -324,6 +324,25 @@ TEST(a_pool_that_closes_ends_its_sessions_when_the_drain_is_over)
     world_end();
 }
 
+TEST(a_session_that_was_in_a_call_when_the_drain_ended_does_not_keep_the_pool)
+{
+    struct bh_pool_options options = world_options();
+
+    world_begin(0);
+    options.drain_timeout_ms = 40;
+    bh_pool *pool = open_ready(&options);
+    bh_session *session = open_session(pool, 0);
+    struct world_call *call = world_send(prepare(session, "cooperate 5"));
+    world_sleep(1);
+    bh_pool_drain(pool);
+    CHECK_INT(world_result(call)->outcome, BH_OUTCOME_CANCELLED);
+    world_sleep(10);
+    expect_lost(session, "the pool closed");
+    world_close(pool);
+    bh_session_close(session);
+    world_end();
+}
+
 TEST(a_session_that_is_closed_in_a_call_goes_with_the_call)
 {
     struct bh_pool_options options = world_options();

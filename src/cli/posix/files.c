@@ -4,6 +4,7 @@
  */
 #include "../map.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
@@ -29,7 +30,11 @@ unsigned map_columns(FILE *stream)
 
 int64_t map_read_some(FILE *file, void *bytes, size_t size)
 {
-    return read(fileno(file), bytes, size);
+    ssize_t got;
+
+    while ((got = read(fileno(file), bytes, size)) < 0 && (errno == EAGAIN || errno == EINTR))
+        map_can_read(file, 1000);
+    return got;
 }
 
 bool map_can_read(FILE *file, unsigned wait_ms)

@@ -8,6 +8,7 @@
 
 #include <windows.h>
 
+#include <errno.h>
 #include <io.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +36,14 @@ int64_t map_read_some(FILE *file, void *bytes, size_t size)
 {
     DWORD got = 0;
 
-    if (ReadFile(handle_of(file), bytes, (DWORD)size, &got, NULL))
-        return got;
-    return GetLastError() == ERROR_BROKEN_PIPE || GetLastError() == ERROR_HANDLE_EOF ? 0 : -1;
+    while (ReadFile(handle_of(file), bytes, (DWORD)size, &got, NULL)) {
+        if (got > 0 || GetFileType(handle_of(file)) != FILE_TYPE_PIPE)
+            return got; /* into a pipe one can also write nothing */
+    }
+    if (GetLastError() == ERROR_BROKEN_PIPE || GetLastError() == ERROR_HANDLE_EOF)
+        return 0;
+    errno = EIO;
+    return -1;
 }
 
 /* Of what is no pipe nobody knows; a file is always ready. A pipe cannot be waited for. */

@@ -20,6 +20,9 @@
 #include <errno.h>
 #include <inttypes.h>
 
+/* Names that a worker has chosen to collide cost the square of their number. */
+#define METHODS_MOST 4096
+
 /* ---- the table ---- */
 
 static uint32_t hash(const char *name, size_t length)
@@ -97,6 +100,9 @@ static int index_methods(struct bhl_methods *methods, struct bh_problem *problem
 {
     if (methods->list.type != BH_ARRAY)
         return bhi_problem_set(problem, BH_E_TYPE, 0, "is a %s", bh_type_name(methods->list.type));
+    if (methods->list.length > METHODS_MOST)
+        return bhi_problem_set(problem, BH_E_TOO_LARGE, 0, "names more than %d methods",
+                               METHODS_MOST);
     if (!make_slots(methods))
         return bhi_problem_set(problem, BH_E_MEMORY, 0, "needs more memory than there is");
     for (uint32_t i = 0; i < methods->list.length; i++) {

@@ -26,6 +26,8 @@
 #define DYING_MS 1000
 /* The table is there before the event is set; a system that starts up may still refuse to look. */
 #define TRIES 20
+/* Names that a worker has chosen to collide cost the square of their number. */
+#define METHODS_MOST 4096
 #define PAUSE_MS 50
 
 /* ---- the table of methods ---- */
@@ -105,6 +107,9 @@ static int index_methods(struct bhw_methods *methods, struct bh_problem *problem
 {
     if (methods->list.type != BH_ARRAY)
         return bhi_problem_set(problem, BH_E_TYPE, 0, "is a %s", bh_type_name(methods->list.type));
+    if (methods->list.length > METHODS_MOST)
+        return bhi_problem_set(problem, BH_E_TOO_LARGE, 0, "names more than %d methods",
+                               METHODS_MOST);
     if (!make_slots(methods))
         return bhi_problem_set(problem, BH_E_MEMORY, 0, "needs more memory than there is");
     for (uint32_t i = 0; i < methods->list.length; i++) {

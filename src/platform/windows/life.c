@@ -150,6 +150,9 @@ void bhp_worker_kill(bhp_worker *worker)
     HANDLE process = atomic_load(&worker->process);
     if (process != NULL)
         TerminateProcess(process, BHW_KILLED);
+    /* And what it has started: it may have put an object of such a process under its name, to
+     * which the midwife would speak for ever. */
+    TerminateJobObject(worker->job, BHW_KILLED);
 }
 
 /** See nursery.h. */
