@@ -141,7 +141,7 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
 {
     struct bhl_placed placed = {0};
 
-    int64_t method = bhl_methods_find(&worker->methods, call->method);
+    int64_t method = bhi_methods_find(&worker->methods, call->method);
     if (method < 0)
         return BHP_LANE_NO_METHOD;
     if (atomic_load(&worker->ended)) /* pairs with finish() */

@@ -181,7 +181,7 @@ void bhp_worker_free(bhp_worker *worker)
     bhl_unmap(&worker->request_map);
     bhl_unmap(&worker->reply_map);
     bhl_unmap(&worker->segment.map);
-    bhl_methods_deinit(&worker->methods);
+    bhi_methods_deinit(&worker->methods);
     bhi_free(worker->scratch);
     bhi_free(worker);
 }

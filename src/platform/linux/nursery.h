@@ -18,6 +18,7 @@
 #ifndef BHL_NURSERY_H
 #define BHL_NURSERY_H
 
+#include "core/methods.h"
 #include "core/platform.h"
 #include "protocol.h"
 
@@ -116,13 +117,6 @@ struct bhl_segment {
     uint64_t id;
 };
 
-/** A method table with an index by name. */
-struct bhl_methods {
-    bh_value list;   /* array of {name, help} */
-    uint32_t *slots; /* open addressing, power of two; 0: empty, else position + 1 */
-    uint32_t mask;
-};
-
 /** Descriptors for the worker, in the order of BHL_LAUNCH_START. */
 enum { BHL_GIVEN_REQUEST, BHL_GIVEN_REPLY, BHL_GIVEN_CONTROL, BHL_GIVEN_OUTPUT, BHL_GIVEN_COUNT };
 
@@ -158,7 +152,7 @@ struct bhp_worker {
     bool ready;    /* said a proper HELLO */
     int64_t due;   /* until when the launcher must have reported, or BHP_FOREVER */
     struct bhp_obituary obituary;
-    struct bhl_methods methods; /* fixed from READY on */
+    struct bhi_methods methods; /* fixed from READY on */
 
     /* [lane] */
     struct bhl_segment segment; /* cached */
@@ -243,8 +237,5 @@ void bhl_note_exited(struct bhp_obituary *obituary, const struct bhl_launch *mes
 
 /** Reads the control socket of a worker that has not greeted yet. */
 void bhl_hello_read(bhp_worker *worker);
-/** Position of a method, or -1. Any thread. */
-int64_t bhl_methods_find(const struct bhl_methods *methods, const char *name);
-void bhl_methods_deinit(struct bhl_methods *methods);
 
 #endif

@@ -26,105 +26,7 @@
 #define DYING_MS 1000
 /* The table is there before the event is set; a system that starts up may still refuse to look. */
 #define TRIES 20
-/* Names that a worker has chosen to collide cost the square of their number. */
-#define METHODS_MOST 4096
 #define PAUSE_MS 50
-
-/* ---- the table of methods ---- */
-
-static uint32_t hash(const char *name, size_t length)
-{
-    uint32_t h = 2166136261u; /* FNV-1a: names are short, and a worker only harms itself */
-
-    for (size_t i = 0; i < length; i++)
-        h = (h ^ (unsigned char)name[i]) * 16777619u;
-    return h;
-}
-
-static const bh_value *name_of(const struct bhw_methods *methods, uint32_t position)
-{
-    return bh_map_get(&methods->list.as.items[position], "name");
-}
-
-/* The slot that holds the name, or the empty one where it belongs. */
-static uint32_t *slot_of(const struct bhw_methods *methods, const char *name, size_t length)
-{
-    for (uint32_t at = hash(name, length);; at++) {
-        uint32_t *slot = &methods->slots[at & methods->mask];
-        if (*slot == 0)
-            return slot;
-        const bh_value *known = name_of(methods, *slot - 1);
-        if (known->length == length && memcmp(known->as.string, name, length) == 0)
-            return slot;
-    }
-}
-
-/** See nursery.h. */
-int64_t bhw_methods_find(const struct bhw_methods *methods, const char *name)
-{
-    return methods->slots != NULL ? (int64_t)*slot_of(methods, name, strlen(name)) - 1 : -1;
-}
-
-/** See nursery.h. */
-void bhw_methods_deinit(struct bhw_methods *methods)
-{
-    bh_value_deinit(&methods->list);
-    bhi_free(methods->slots);
-    methods->slots = NULL;
-}
-
-/* What is wrong with one entry, or NULL. */
-static const char *entry_flaw(const bh_value *entry)
-{
-    const bh_value *name = bh_map_get(entry, "name");
-    const bh_value *help = bh_map_get(entry, "help");
-
-    if (name == NULL || name->type != BH_STRING || name->length == 0)
-        return "has no name";
-    if (memchr(name->as.string, '\0', name->length) != NULL)
-        return "has a NUL in its name";
-    if (help != NULL && help->type != BH_STRING)
-        return "has a help text that is no string";
-    return NULL;
-}
-
-static bool make_slots(struct bhw_methods *methods)
-{
-    size_t size = 2;
-
-    while (size < methods->list.length * 2)
-        size *= 2;
-    methods->slots = bhi_alloc(size * sizeof(methods->slots[0]));
-    if (methods->slots == NULL)
-        return false;
-    memset(methods->slots, 0, size * sizeof(methods->slots[0]));
-    methods->mask = (uint32_t)size - 1;
-    return true;
-}
-
-/* Checks the list and makes the index. */
-static int index_methods(struct bhw_methods *methods, struct bh_problem *problem)
-{
-    if (methods->list.type != BH_ARRAY)
-        return bhi_problem_set(problem, BH_E_TYPE, 0, "is a %s", bh_type_name(methods->list.type));
-    if (methods->list.length > METHODS_MOST)
-        return bhi_problem_set(problem, BH_E_TOO_LARGE, 0, "names more than %d methods",
-                               METHODS_MOST);
-    if (!make_slots(methods))
-        return bhi_problem_set(problem, BH_E_MEMORY, 0, "needs more memory than there is");
-    for (uint32_t i = 0; i < methods->list.length; i++) {
-        const char *flaw = entry_flaw(&methods->list.as.items[i]);
-        if (flaw != NULL)
-            return bhi_problem_set(problem, BH_E_TYPE, 0, "entry %" PRIu32 " %s", i, flaw);
-        const bh_value *name = name_of(methods, i);
-        uint32_t *slot = slot_of(methods, name->as.string, name->length);
-        if (*slot != 0)
-            return bhi_problem_set(problem, BH_E_DUPLICATE, 0, "names %.*s twice",
-                                   (int)(name->length < 64 ? name->length : 64), name->as.string);
-        *slot = i + 1;
-    }
-    return BH_OK;
-}
 
 /* ---- flaws ---- */
 
@@ -203,12 +105,12 @@ static HRESULT ask(IDispatch *object, uint64_t number, VARIANT *answer)
 static bool learn(bhp_worker *worker, const VARIANT *answer)
 {
     struct bh_value_limits limits = {.depth = 4, .bytes = worker->nursery->max_reply_bytes};
-    struct bhw_methods *methods = &worker->methods;
+    struct bhi_methods *methods = &worker->methods;
     struct bh_problem problem;
 
     int rc = bhw_value_from_variant(&methods->list, answer, &limits, NULL, &problem);
     if (rc == BH_OK)
-        rc = index_methods(methods, &problem);
+        rc = bhi_methods_index(methods, &problem);
     if (rc == BH_OK) {
         size_t bytes = (methods->list.length + 1) * sizeof(worker->dispids[0]);
         worker->dispids = bhi_alloc(bytes);
@@ -217,7 +119,7 @@ static bool learn(bhp_worker *worker, const VARIANT *answer)
         memset(worker->dispids, 0, bytes);
         return true;
     }
-    bhw_methods_deinit(methods);
+    bhi_methods_deinit(methods);
     return broke(worker, "its table of methods %s", problem.text);
 }
 

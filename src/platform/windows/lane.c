@@ -257,7 +257,7 @@ static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, D
 enum bhp_lane_end bhw_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply)
 {
-    int64_t position = bhw_methods_find(&worker->methods, call->method);
+    int64_t position = bhi_methods_find(&worker->methods, call->method);
 
     if (position < 0)
         return BHP_LANE_NO_METHOD;

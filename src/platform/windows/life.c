@@ -136,7 +136,7 @@ void bhp_worker_free(bhp_worker *worker)
     bhw_close(&worker->client);
     bhw_blobs_free(worker);
     bhw_sections_free(worker);
-    bhw_methods_deinit(&worker->methods);
+    bhi_methods_deinit(&worker->methods);
     bhi_free(worker->dispids);
     bhi_free(worker);
 }

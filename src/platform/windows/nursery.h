@@ -22,6 +22,7 @@
 #define BHW_NURSERY_H
 
 #include "arena.h"
+#include "core/methods.h"
 #include "core/platform.h"
 #include "protocol.h"
 #include "support.h"
@@ -96,13 +97,6 @@ struct bhw_output {
     char bytes[8192];
 };
 
-/** A method table with an index by name. */
-struct bhw_methods {
-    bh_value list;   /* array of {name, help} */
-    uint32_t *slots; /* open addressing, power of two; 0: empty, else position + 1 */
-    uint32_t mask;
-};
-
 /** What a worker inherits, in the order of BULKHEAD_CHANNEL, then its standard handles. */
 enum {
     BHW_GIVEN_CALL,
@@ -151,7 +145,7 @@ struct bhp_worker {
     DWORD main_thread;
     struct bhp_obituary obituary;
     IDispatch *object;          /* fixed from READY on [any] */
-    struct bhw_methods methods; /* likewise */
+    struct bhi_methods methods; /* likewise */
 
     /* [any] */
     _Atomic uint32_t notes;    /* BHW_NOTE_…, taken by the loop */
@@ -221,10 +215,6 @@ void bhw_dump_watch(bhp_worker *worker);
 void bhw_dump_unwatch(bhp_worker *worker);
 /** After its end: the dump's path, or what became of it, goes into the obituary. */
 void bhw_dump_note(bhp_worker *worker);
-
-/** Position of a method, or -1. Any thread. */
-int64_t bhw_methods_find(const struct bhw_methods *methods, const char *name);
-void bhw_methods_deinit(struct bhw_methods *methods);
 
 /** Kills a worker whose call failed in transport: the first who wants it dead has the say. [lane]
  */
