@@ -17,15 +17,17 @@
 #include "core/problem.h"
 
 #define FOREVER UINT64_MAX
-/* For the reply to a late-bound client, who says nothing when it has arrived. */
-#define STRANGER_MS 20u
+/* For a reply of which nobody says when it has arrived: a late-bound client's, or any once the
+ * dispatcher has ended. */
+#define UNTOLD_MS 20u
 
 /* What the loop knows. */
 struct loop {
     const struct bhi_channel_owner *owner;
-    uint64_t served; /* calls, as of the last look */
-    uint64_t until;  /* leave then; GetTickCount64() */
-    bool orphaned;   /* the dispatcher's process has ended */
+    uint64_t served;  /* calls, as of the last look */
+    uint64_t settled; /* calls whose reply was given its time */
+    uint64_t until;   /* leave then; GetTickCount64() */
+    bool orphaned;    /* the dispatcher's process has ended */
 };
 
 int bhi_channel_announce(const bh_value *methods, struct bh_problem *problem)
@@ -59,7 +61,7 @@ static void wait_for_receipt(struct loop *loop, bool message_pending)
     loop->orphaned = woken == WAIT_OBJECT_0;
 }
 
-/* Waits until the reply to the last call, if it was the dispatcher's, has arrived. */
+/* Waits until the reply to the last call, which was the dispatcher's, has arrived. */
 static void await_receipt(struct loop *loop)
 {
     uint64_t until = GetTickCount64() + BHW_RECEIPT_MS;
@@ -69,6 +71,21 @@ static void await_receipt(struct loop *loop)
         wait_for_receipt(loop, message_pending);
         message_pending = HIWORD(GetQueueStatus(QS_ALLINPUT)) != 0;
     }
+}
+
+/* Gives the reply to the last call the time to arrive, once. */
+static void settle(struct loop *loop)
+{
+    bool own;
+    uint64_t served = bhw_worker_calls_served(&own);
+
+    if (served == loop->settled)
+        return;
+    loop->settled = served;
+    if (own)
+        await_receipt(loop);
+    if (!own || (loop->orphaned && !received()))
+        Sleep(UNTOLD_MS);
 }
 
 static void set_patience(struct loop *loop)
@@ -87,10 +104,7 @@ static void after_call(struct loop *loop)
         return;
     loop->served = served;
     if (loop->owner->idle != NULL) {
-        if (own)
-            await_receipt(loop);
-        else
-            Sleep(STRANGER_MS);
+        settle(loop);
         loop->owner->idle(loop->owner->context);
     }
     set_patience(loop);
@@ -122,10 +136,7 @@ static bool wants_to_leave(const struct loop *loop)
  * elsewhere. */
 static void leave(struct loop *loop)
 {
-    bool own;
-
-    if (bhw_worker_calls_served(&own) != 0 && own)
-        await_receipt(loop);
+    settle(loop);
     bhw_worker_calls_for(NULL);
     /* Pairs with the dispatcher's load in bhp_worker_box(). */
     atomic_store_explicit(&bhw_worker_end.box->quitting, 1, memory_order_release);
