@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # timeout: 120
-# not-under: wine
 #
 # bulkhead map from outside: one result per input whatever happens to workers or to map itself.
 # BH_BIN is where the programs are. Needs jq.
+#
+# With BH_EXE=.exe they are Windows programs, and BH_RUN runs them (tests/wine_script.sh).
 set -uo pipefail
 
 bin=${BH_BIN:?is not set: the directory of the programs}
+exe=${BH_EXE:-}
 slow=${KIT_SLOWDOWN:-1}
+read -ra divide <<<"${BH_RUN:-}" # the words that begin a command line
+bulkhead=("${divide[@]}" "$bin/bulkhead$exe")
+divide=("${bulkhead[@]}" map --worker "$bin/hello-worker$exe")
 command -v jq >/dev/null || {
     echo "skipped: jq is not installed"
     exit 77
@@ -34,7 +39,7 @@ check() {
 # map ARGUMENTS...: divides 100 by each input; status in $status, output in the files out and err.
 map() {
     status=0
-    "$bin/bulkhead" map --worker "$bin/hello-worker" "$@" divide 100 >out 2>err || status=$?
+    "${divide[@]}" "$@" divide 100 >out 2>err || status=$?
 }
 # await TEXT: until there is a process with that in its command line.
 await() {
@@ -47,6 +52,14 @@ is() { [[ $1 == "$2" ]]; }
 says() { grep -qF -- "$1" err; }
 outcomes() { jq -c '[.input, .outcome]' out | tr -d '\n'; }
 
+# What the systems do differently: how a division by zero ends, and how many inputs take seconds.
+fault=SIGFPE
+many=$((20000 / slow))
+if [[ -n $exe ]]; then
+    fault=0xc0000094
+    many=3000
+fi
+
 # ---- results ----
 
 map < <(printf '4\n0\nx\n"no number"\n\n5')
@@ -56,14 +69,15 @@ check "the status tells the worst" is "$status" 3
 check "the sum" says "map: 2 replied, 1 failed, 1 died, 2 invalid"
 check "what was wrong with a line" is "$(jq -r 'select(.input == 3).text' out)" \
     "not valid JSON: column 1: expected a value"
-check "a death has its record" is "$(jq -r 'select(.input == 2).death.signal' out)" SIGFPE
+check "a death has its record" is \
+    "$(jq -r 'select(.input == 2).death | .signal // .exception' out)" "$fault"
 check "CRLF" is "$(map < <(printf '4\r\n5\r\n') && jq -c .reply out | tr -d '\n')" 2520
 map </dev/null
 check "nothing is nothing" is "$status$(wc -c <out)" 00
 map --max-workers 3 --unordered < <(printf '4\n')
 check "unordered" is "$(outcomes)" '[1,"replied"]'
 
-awk -v count="$((20000 / slow))" 'BEGIN {
+awk -v count="$many" 'BEGIN {
     for (i = 1; i <= count; i++)
         print i % 500 == 250 ? 0 : 1 + i % 50
 }' >inputs
@@ -79,7 +93,7 @@ check "unordered, each once" is "$(jq .input out | sort -n | cmp - <(seq 1 "$inp
 
 # A result is there before the next input is written.
 mkfifo in result
-"$bin/bulkhead" map --worker "$bin/hello-worker" divide 100 <in >result 2>err &
+"${divide[@]}" divide 100 <in >result 2>err &
 exec 3>in 4<result
 echo 4 >&3
 read -r -t $((20 * slow)) line <&4
@@ -107,7 +121,7 @@ check "a pattern without a match" says '--files "files/*.pdf" matches nothing'
 
 # Killed when the file has grown to a third and to two thirds.
 for part in 1 2; do
-    "$bin/bulkhead" map --worker "$bin/hello-worker" --resume results divide 100 <inputs 2>err &
+    "${divide[@]}" --resume results divide 100 <inputs 2>err &
     pid=$!
     while kill -0 $pid 2>/dev/null &&
         [[ $(stat -c %s results 2>/dev/null || echo 0) -lt $((inputs * 120 * part / 3)) ]]; do
@@ -140,20 +154,21 @@ check "max-deaths" is "$status$(jq -r 'select(.outcome == "died").outcome' out |
     tr '\n' ' ')" '3died died died '
 check "says so" grep -qE "stopped after [3-9] deaths, which is --max-deaths" err
 status=0
-"$bin/bulkhead" map --worker "$work/nothing" divide <inputs >out 2>err || status=$?
+"${bulkhead[@]}" map --worker "$work/nothing" divide <inputs >out 2>err || status=$?
 check "without a worker there is no result" is "$status$(wc -c <out)" 50
-check "and it says why" says "No such file or directory"
+check "and it says why" says "the worker was not started"
 tag=map-test-$$
-"$bin/bulkhead" map --name "$tag" --worker "$bin/mishaps" die <in >out 2>err &
+env --default-signal=INT "${bulkhead[@]}" map --name "$tag" --worker "$bin/mishaps$exe" die \
+    <in >out 2>err &
 pid=$!
 exec 3>in
 echo '"hang"' >&3
 await "$tag,"
-kill -TERM $pid
+kill -INT $pid
 wait $pid
 status=$?
 exec 3>&-
-check "interrupted" is "$status$(wc -c <out)" 1430
+check "interrupted" is "$status$(wc -c <out)" 1300
 
 for usage in "--files x --files0-from -" "--paths" "--max-deaths x" "--resume /nonexistent/x"; do
     # shellcheck disable=SC2086 # words

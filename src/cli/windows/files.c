@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `bulkhead map` asks of Windows: files, their names and sizes, a clock.
+ * What `bulkhead map` asks of Windows: the inputs, files, their names and sizes, a clock.
  */
 #include "../map.h"
 
@@ -32,33 +32,106 @@ unsigned map_columns(FILE *stream)
     return (unsigned)(about.srWindow.Right - about.srWindow.Left + 1);
 }
 
-int64_t map_read_some(FILE *file, void *bytes, size_t size)
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+/* What comes from a pipe or a console, of which nobody can ask whether there is something: a thread
+ * reads ahead, a piece at a time. It ends with the program. */
+static struct {
+    SRWLOCK lock;
+    CONDITION_VARIABLE changed;
+    bool begun;
+    size_t held; /* bytes that nobody has taken; the thread fills when there are none */
+    size_t taken;
+    bool over;
+    bool failed;
+    unsigned char bytes[65536];
+} ahead = {.lock = SRWLOCK_INIT, .changed = CONDITION_VARIABLE_INIT};
+
+/* @return 0: the end; -1: it cannot be read */
+static int64_t read_piece(HANDLE from, void *bytes, size_t size)
 {
     DWORD got = 0;
 
-    while (ReadFile(handle_of(file), bytes, (DWORD)size, &got, NULL)) {
-        if (got > 0 || GetFileType(handle_of(file)) != FILE_TYPE_PIPE)
-            return got; /* into a pipe one can also write nothing */
+    while (ReadFile(from, bytes, (DWORD)size, &got, NULL)) {
+        /* Into a pipe one can also write nothing; but a pipe that cannot be looked into, as Wine
+         * has them, ends so. */
+        if (got > 0 || GetFileType(from) != FILE_TYPE_PIPE ||
+            !PeekNamedPipe(from, NULL, 0, NULL, NULL, NULL))
+            return got;
     }
-    if (GetLastError() == ERROR_BROKEN_PIPE || GetLastError() == ERROR_HANDLE_EOF)
-        return 0;
-    errno = EIO;
-    return -1;
+    return GetLastError() == ERROR_BROKEN_PIPE || GetLastError() == ERROR_HANDLE_EOF ? 0 : -1;
 }
 
-/* Of what is no pipe nobody knows; a file is always ready. A pipe cannot be waited for. */
-bool map_can_read(FILE *file, unsigned wait_ms)
+static DWORD WINAPI read_ahead(void *from)
 {
-    int64_t until = map_now_ms() + wait_ms;
-    DWORD waiting = 1;
+    int64_t got = 1;
 
-    while (PeekNamedPipe(handle_of(file), NULL, 0, NULL, &waiting, NULL) && waiting == 0) {
-        if (map_now_ms() >= until)
-            return false;
-        Sleep(10);
+    AcquireSRWLockExclusive(&ahead.lock);
+    while (got > 0) {
+        while (ahead.held > 0)
+            SleepConditionVariableSRW(&ahead.changed, &ahead.lock, INFINITE, 0);
+        ReleaseSRWLockExclusive(&ahead.lock);
+        got = read_piece(from, ahead.bytes, sizeof ahead.bytes);
+        AcquireSRWLockExclusive(&ahead.lock);
+        ahead.taken = 0;
+        ahead.held = got > 0 ? (size_t)got : 0;
+        ahead.over = got <= 0;
+        ahead.failed = got < 0;
+        WakeAllConditionVariable(&ahead.changed);
     }
+    ReleaseSRWLockExclusive(&ahead.lock);
+    return 0;
+}
+
+/* Begins to read ahead. @return false: no thread */
+static bool begin(HANDLE from)
+{
+    if (ahead.begun)
+        return true;
+    HANDLE thread = CreateThread(NULL, 0, read_ahead, from, 0, NULL);
+    if (thread == NULL)
+        return false;
+    CloseHandle(thread);
+    ahead.begun = true;
     return true;
 }
+
+int64_t map_read_some(FILE *file, void *bytes, size_t size)
+{
+    int64_t got = -1;
+
+    errno = EIO;
+    if (GetFileType(handle_of(file)) == FILE_TYPE_DISK || !begin(handle_of(file)))
+        return read_piece(handle_of(file), bytes, size);
+    AcquireSRWLockExclusive(&ahead.lock);
+    while (ahead.held == 0 && !ahead.over)
+        SleepConditionVariableSRW(&ahead.changed, &ahead.lock, INFINITE, 0);
+    if (!ahead.failed) {
+        got = (int64_t)(ahead.held < size ? ahead.held : size);
+        memcpy(bytes, ahead.bytes + ahead.taken, (size_t)got);
+        ahead.taken += (size_t)got;
+        ahead.held -= (size_t)got;
+    }
+    WakeAllConditionVariable(&ahead.changed);
+    ReleaseSRWLockExclusive(&ahead.lock);
+    return got;
+}
+
+bool map_can_read(FILE *file, unsigned wait_ms)
+{
+    if (GetFileType(handle_of(file)) == FILE_TYPE_DISK || !begin(handle_of(file)))
+        return true;
+    AcquireSRWLockExclusive(&ahead.lock);
+    if (ahead.held == 0 && !ahead.over)
+        SleepConditionVariableSRW(&ahead.changed, &ahead.lock, wait_ms, 0);
+    bool can = ahead.held > 0 || ahead.over;
+    ReleaseSRWLockExclusive(&ahead.lock);
+    return can;
+}
+
+/* ---- files ------------------------------------------------------------------------------------
+ */
 
 uint64_t map_file_size(FILE *file)
 {
