@@ -3,8 +3,8 @@
  * A server with one thread: JSON lines over TCP in, calls to crashing workers, JSON lines out.
  *   epoll-server PORT WORKER          echo '["divide", 42, 0]' | nc -N 127.0.0.1 PORT
  *
- * One epoll set holds the listening socket, the clients and the pool's waitable: nothing waits.
- * A client that leaves while its request is out is remembered until the answer comes.
+ * One epoll set holds the listening socket, the clients and the pool's waitable: nothing waits. A
+ * client that leaves is remembered until the answers to its requests have come.
  */
 #include <bulkhead/bulkhead.h>
 
@@ -29,9 +29,8 @@ static char listener, completions; /* their addresses tell them from clients */
 
 static int watch(int fd, void *who)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = who};
-
-    return epoll_ctl(events, EPOLL_CTL_ADD, fd, &event);
+    return epoll_ctl(events, EPOLL_CTL_ADD, fd,
+                     &(struct epoll_event){.events = EPOLLIN, .data.ptr = who});
 }
 
 static void forget(struct client *client)
@@ -51,7 +50,8 @@ static void answer(const struct client *client, const bh_value *value)
     if (client->fd < 0 || bh_json_write(value, BH_JSON_COMPACT, &text, &length) != BH_OK)
         return;
     text[length] = '\n'; /* instead of the NUL */
-    send(client->fd, text, length + 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (send(client->fd, text, length + 1, MSG_NOSIGNAL | MSG_DONTWAIT) <= (ssize_t)length)
+        shutdown(client->fd, SHUT_RDWR); /* it does not read: better no answer than half of one */
     bh_free(text);
 }
 

@@ -79,6 +79,38 @@ if [[ -x $bin/regex-search ]]; then
     holds "regex-search, usage" ends 2 "$bin/regex-search" --patterns "$work/nothing" --subjects x
 fi
 
+# answers COMMAND...: the program, given lines, answers each, and goes on after a death.
+answers() {
+    local lines='["divide",42,0]\n["divide",42,2]\n["nothing"]\nno json\n'
+    printf '%b' "$lines" | "$@" >"$work/lines" || return
+    cat "$work/lines"
+    grep -qF '"outcome":"died"' "$work/lines" && grep -qF '"reply":21' "$work/lines" &&
+        grep -qF '"reason":"no such method"' "$work/lines" &&
+        grep -qF 'expected a value' "$work/lines" && (($(wc -l <"$work/lines") == 4))
+}
+# over_tcp PORT: what the server there answers to the lines on stdin.
+over_tcp() {
+    local connection answered=0 line
+    until { exec {connection}<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null; do
+        kill -0 "$server" || return
+    done
+    cat >&"$connection"
+    while ((answered++ < 4)) && IFS= read -r -t 60 line <&"$connection"; do
+        printf '%s\n' "$line"
+    done
+}
+for program in uv-lines glib-lines; do
+    [[ ! -x $bin/$program ]] || holds "$program" answers "$bin/$program" "$bin/hello-worker"
+done
+if [[ -x $bin/epoll-server ]]; then
+    port=$((20000 + $$ % 10000)) # below those that the system gives out
+    "$bin/epoll-server" $port "$bin/hello-worker" &
+    server=$!
+    holds "epoll-server" answers over_tcp $port
+    kill $server
+    wait $server
+fi
+
 if [[ -x $bin/sql-session ]]; then
     holds "sessions" says "The second one goes on:" "$bin/sql-session" "$bin/sql-worker"
 fi
