@@ -93,7 +93,19 @@ function(bh_register_test name label file)
     # The kit stops a little earlier than CTest would, and can say what hung.
     math(EXPR budget "${timeout} * ${slowdown}")
     math(EXPR timeout "${budget} + 5")
-    add_test(NAME ${name} COMMAND ${ARGN})
+    set(command ${ARGN})
+    if(WIN32 AND CMAKE_CROSSCOMPILING)
+        math(EXPR timeout "2 * ${timeout} + 60") # see wine_test.sh
+        set(tests ${PROJECT_SOURCE_DIR}/tests)
+        list(POP_FRONT command program)
+        if(TARGET ${program})
+            list(PREPEND command ${tests}/wine.sh $<TARGET_FILE:${program}>)
+        else()
+            list(PREPEND command ${program})
+        endif()
+        list(PREPEND command ${tests}/wine_test.sh $<TARGET_FILE:wine-health>)
+    endif()
+    add_test(NAME ${name} COMMAND ${command})
     set_property(GLOBAL APPEND PROPERTY BH_REGISTERED_TESTS ${name})
     set_tests_properties(
         ${name}

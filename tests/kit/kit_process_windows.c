@@ -6,6 +6,7 @@
  * Processes are known by their numbers, as on Linux. A number stays a process's own as long as
  * somebody has a handle on it; for those that kit_start() makes the kit keeps one until kit_end().
  */
+#include "create_process.h"
 #include "kit.h"
 
 #include <windows.h>
@@ -149,8 +150,7 @@ void kit_start_stray(void)
     PROCESS_INFORMATION made;
     GetModuleFileNameA(NULL, program, sizeof program);
     snprintf(line, sizeof line, "\"%s\" " STRAY_OPTION, program);
-    if (!CreateProcessA(NULL, line, NULL, NULL, FALSE, DETACHED_PROCESS, NULL, NULL, &startup,
-                        &made))
+    if (!kit_create_process(NULL, line, FALSE, DETACHED_PROCESS, &startup, &made))
         FAIL("no stray: error %lu", GetLastError());
     CloseHandle(made.hThread);
     CloseHandle(made.hProcess);
@@ -235,8 +235,8 @@ void *kit_create(const char *command, const struct kit_streams *streams, void *j
         SetHandleInformation(handles[i], HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
     snprintf(line, sizeof line, "%s", command); /* it is written to */
     BOOL good = startup.lpAttributeList &&
-                CreateProcessA(NULL, line, NULL, NULL, TRUE, EXTENDED_STARTUPINFO_PRESENT, NULL,
-                               NULL, &startup.StartupInfo, &made);
+                kit_create_process(NULL, line, TRUE, EXTENDED_STARTUPINFO_PRESENT,
+                                   &startup.StartupInfo, &made);
     if (startup.lpAttributeList)
         DeleteProcThreadAttributeList(startup.lpAttributeList);
     free(startup.lpAttributeList);

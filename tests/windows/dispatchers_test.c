@@ -3,6 +3,7 @@
 /*
  * Several dispatchers of one user at once: they share the Running Object Table, and no workers.
  */
+#include "create_process.h"
 #include "rig.h"
 
 #define DISPATCHERS 3
@@ -49,7 +50,7 @@ static HANDLE start_another(void)
 
     rig_path(path, sizeof(path), "dispatchers_test");
     snprintf(command, sizeof(command), "\"%s\" --in-process one_alone", path);
-    CHECK(CreateProcessA(path, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &made));
+    CHECK(kit_create_process(path, command, FALSE, 0, &startup, &made));
     CloseHandle(made.hThread);
     return made.hProcess;
 }

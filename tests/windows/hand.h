@@ -11,6 +11,7 @@
 #define COBJMACROS
 #endif
 
+#include "create_process.h"
 #include "check.h"
 
 #include "platform/windows/protocol.h"
@@ -161,13 +162,8 @@ static inline void hand_start(struct hand *hand, const struct hand_options *opti
     snprintf(command, sizeof command, "\"%s\" %s " BHW_ARGUMENT "test,%u,%llu", options->program,
              options->arguments == NULL ? "" : options->arguments, HAND_COOKIE,
              (unsigned long long)hand->call->dispatcher_pid);
-    /* Wine fails now and then by its own confession, and not the next time. */
-    for (int tries = 1; !CreateProcessA(options->program, command, NULL, NULL, TRUE,
-                                        CREATE_SUSPENDED, NULL, NULL, &startup, &process);
-         tries++) {
-        if (GetLastError() != ERROR_INTERNAL_ERROR || tries == 3)
-            FAIL("cannot start %s: %lu", options->program, GetLastError());
-    }
+    if (!kit_create_process(options->program, command, TRUE, CREATE_SUSPENDED, &startup, &process))
+        FAIL("cannot start %s: %lu", options->program, GetLastError());
     hand->job = CreateJobObjectW(NULL, NULL);
     limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
     SetInformationJobObject(hand->job, JobObjectExtendedLimitInformation, &limits, sizeof limits);

@@ -3,6 +3,7 @@
  * Clients that know nothing of the library find a worker that keeps its entry, and call it by name:
  * a program in C, and scripts. timeout: 60
  */
+#include "create_process.h"
 #include "hand.h"
 #include "rig.h"
 
@@ -42,7 +43,7 @@ static DWORD run(const char *command, char *out, size_t size)
     SetHandleInformation(end, HANDLE_FLAG_INHERIT, 0);
     startup.hStdError = startup.hStdOutput;
     snprintf(line, sizeof line, "%s", command);
-    if (!CreateProcessA(NULL, line, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &process))
+    if (!kit_create_process(NULL, line, TRUE, 0, &startup, &process))
         SKIP("cannot start %s: %lu", command, GetLastError());
     CloseHandle(startup.hStdOutput);
     if (WaitForSingleObject(process.hProcess, HAND_WAIT_MS) != WAIT_OBJECT_0) {

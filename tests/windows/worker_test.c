@@ -4,6 +4,7 @@
  * leaves. worker_fault_test.c has its deaths.
  * timeout: 120
  */
+#include "create_process.h"
 #include "hand.h"
 
 #include "variant_tools.h"
@@ -614,7 +615,7 @@ static void open_under_stand_in(struct hand *hand, const struct hand_options *wa
     char command[] = "probe_worker --wait";
 
     apartment();
-    CHECK(CreateProcessA(PROBE, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &made));
+    CHECK(kit_create_process(PROBE, command, FALSE, 0, &startup, &made));
     CloseHandle(made.hThread);
     *stand_in = options.dispatcher = made.hProcess;
     hand_open(hand, &options);
