@@ -136,7 +136,7 @@ static void sum(const struct job *job)
     answer_int(total);
 }
 
-#define PROPER (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define PROPER (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 static void send_segment(const struct job *job, int fd, uint64_t bytes)
 {

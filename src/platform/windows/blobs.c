@@ -154,6 +154,14 @@ void bhw_blobs_end(struct bhw_blob_run *run)
         bhw_arena_view_drop(&worker->reply);
 }
 
+/** See platform.h. */
+void bhp_lane_trim(bhp_worker *worker, const bhp_memory *in_use, bhp_memory *trimmed[BHP_TRIMMED])
+{
+    (void)worker;
+    (void)in_use;
+    trimmed[0] = trimmed[1] = NULL;
+}
+
 /** See lane.h. */
 void bhw_blobs_free(bhp_worker *worker)
 {

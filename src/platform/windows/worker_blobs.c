@@ -13,6 +13,12 @@
 #include "arena.h"
 #include "worker_end.h"
 
+#include "core/alloc.h"
+#include "core/problem.h"
+#include "worker/channel.h"
+
+#include <inttypes.h>
+
 static struct bhw_arena_view request;
 static struct bhw_arena reply;
 static HANDLE announced; /* the latest section of `reply`; NULL: none */
@@ -91,6 +97,60 @@ struct bhw_blobs *bhw_worker_blobs(void)
 
     blobs.threshold = bhw_worker_end.call->blob_bytes;
     return &blobs;
+}
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+/* A buffer in ordinary memory: this, padded, then the buffer. */
+struct spare {
+    struct spare *next;
+};
+static struct spare *spares;
+static uint64_t wanted; /* by the buffers of the call at hand */
+
+static int spare_buffer(size_t bytes, void **at, struct bh_problem *problem)
+{
+    struct spare *spare;
+
+    if (bytes > SIZE_MAX - 2 * BHW_ARENA_ALIGNMENT ||
+        (spare = bhi_alloc(bytes + 2 * BHW_ARENA_ALIGNMENT)) == NULL)
+        return bhi_problem_set(problem, BH_E_MEMORY, 0, "no memory for a buffer");
+    spare->next = spares;
+    spares = spare;
+    *at = (void *)(uintptr_t)BHW_ARENA_SPACE((uintptr_t)(spare + 1));
+    return BH_OK;
+}
+
+static void free_spares(void)
+{
+    while (spares != NULL) {
+        struct spare *next = spares->next;
+
+        bhi_free(spares);
+        spares = next;
+    }
+    wanted = 0;
+}
+
+int bhi_channel_buffer(size_t bytes, void **at, struct bh_problem *problem)
+{
+    uint64_t most = BHW_ARENA_SPACE(bhw_worker_end.call->max_reply_bytes);
+    uint64_t space = BHW_ARENA_SPACE(bytes > 0 ? bytes : 1);
+    int error;
+
+    if (bytes > bhw_worker_end.call->max_reply_bytes || space > most - wanted)
+        return bhi_problem_set(problem, BH_E_TOO_LARGE, 0,
+                               "buffers are more than the pool's limit of %" PRIu64,
+                               bhw_worker_end.call->max_reply_bytes);
+    error = spare_buffer(bytes, at, problem);
+    if (error == BH_OK)
+        wanted += space;
+    return error;
+}
+
+void bhw_worker_buffers_end(void)
+{
+    free_spares();
 }
 
 /* ---- a call ---------------------------------------------------------------------------------- */

@@ -266,6 +266,7 @@ static HRESULT serve(const struct bhw_worker_invocation *invocation)
     busy = false;
     served++;
     result = give_answer(invocation);
+    bhw_worker_buffers_end();
     if (!own)
         return result;
     bhw_worker_blobs_end();
