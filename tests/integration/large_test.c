@@ -11,6 +11,11 @@
 
 #include <stdlib.h>
 
+/* Processes and many values cost more there. */
+#define CLOSINGS (KIT_WINDOWS ? 3 : 20)
+#define ITEMS (KIT_WINDOWS ? 300 : 6000)
+#define SMALL_ITEMS (KIT_WINDOWS ? 1000 : 20000)
+
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
 
@@ -261,7 +266,8 @@ static void make(const struct path *path, const char *method, size_t size, unsig
 
     for (int borrow = 0; borrow < 2; borrow++) {
         expect(path, method, arguments, 2, borrow == 1, &result);
-        CHECK_INT(result.borrowed, borrow == 1 && size >= 128 * KIB);
+        CHECK(!result.borrowed || (borrow == 1 && size >= 512));
+        CHECK(result.borrowed || borrow == 0 || size < 128 * KIB);
         check_made(&result.reply, size, seed);
         bh_result_deinit(&result);
     }
@@ -269,14 +275,11 @@ static void make(const struct path *path, const char *method, size_t size, unsig
 
 TEST(replies_of_every_size_arrive_in_place_and_copied)
 {
-    static const size_t sizes[] = {0,     1,      511,     512,    60000,   61424,
-                                   61440, 61441,  3000000, 200000, 1048576, 1048577,
-                                   20,    300000, 5000000, 131072, 2000000, 1500000};
+    static const size_t sizes[] = {0,       1,      511, 512,    60000,   61424,  61441,  65536,
+                                   3000000, 200000, 20,  300000, 1048577, 131072, 500000, 1500000};
     struct path path = {open_pool(1), NULL};
 
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        if (sizes[i] > 61000 && sizes[i] < 128 * KIB)
-            continue; /* in the lane's memory or beside it, as the system likes */
         make(&path, "make", sizes[i], i);
         make(&path, "copied", sizes[i], i + 100);
     }
@@ -321,15 +324,15 @@ TEST(payloads_in_buffers_and_elsewhere_make_one_reply)
 
 TEST(a_message_too_long_for_the_lane_has_payloads_beside_it)
 {
-    const bh_value arguments[] = {bh_value_int64(6000), bh_value_int64(520)};
-    const bh_value small[] = {bh_value_int64(20000), bh_value_int64(30)};
+    const bh_value arguments[] = {bh_value_int64(ITEMS), bh_value_int64(520)};
+    const bh_value small[] = {bh_value_int64(SMALL_ITEMS), bh_value_int64(30)};
     struct path path = {open_pool(1), NULL};
     struct bh_result result;
 
     for (int round = 0; round < 4; round++) {
         expect(&path, "many", round < 2 ? arguments : small, 2, round % 2 == 1, &result);
-        CHECK_INT(result.reply.length, round < 2 ? 6000 : 20000);
-        for (unsigned i = 0; i < result.reply.length; i += 999)
+        CHECK_INT(result.reply.length, round < 2 ? ITEMS : SMALL_ITEMS);
+        for (unsigned i = 0; i < result.reply.length; i += 99)
             check_made(&result.reply.as.items[i], round < 2 ? 520 : 30, i);
         bh_result_deinit(&result);
     }
@@ -349,6 +352,33 @@ TEST(a_buffer_that_no_reply_uses_does_no_harm)
         CHECK_INT(number(&path, "unused", &size, 1), 5);
         if (i % 10 == 9)
             make(&path, "make", 400000, (unsigned)i);
+    }
+    close_all(&path);
+}
+
+/* Nothing says when it happens, so this only lets the time pass; what is checked is that both sides
+ * agree afterwards on what is gone. */
+TEST(what_was_given_back_is_made_anew)
+{
+    static unsigned char elsewhere[MIB];
+    struct path path = {open_pool(1), NULL};
+
+    open_session(&path, NULL);
+    unsigned char *at = buffer(&path, MIB);
+    memset(at, 3, MIB);
+    bh_value value = bh_value_view_bytes(at, MIB);
+    bh_value other = bh_value_view_bytes(elsewhere, MIB);
+    for (int round = 0; round < 3; round++) {
+        CHECK_INT(number(&path, "sum", &value, 1), 3 * (int64_t)MIB);
+        CHECK_INT(number(&path, "sum", &other, 1), 0);
+        make(&path, "make", MIB, 3);
+        if (round == 1) { /* another buffer than the one that the worker knows */
+            at = buffer(&path, 3 * MIB);
+            memset(at, 3, MIB);
+            value = bh_value_view_bytes(at, MIB);
+        }
+        if (round < 2)
+            kit_pause_ms(1200);
     }
     close_all(&path);
 }
@@ -573,7 +603,7 @@ static void give_back(void *held)
 
 TEST(giving_back_and_closing_may_meet)
 {
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < CLOSINGS; i++) {
         struct path path = {open_pool(1), NULL};
         struct bh_result held;
         borrow(&path, 200 * KIB, 1, &held);

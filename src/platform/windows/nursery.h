@@ -120,6 +120,7 @@ struct bhp_memory {
     void *at;               /* its view; NULL: none */
     HANDLE section;         /* or NULL */
     uint64_t bytes;
+    uint32_t generation; /* under which the worker knows it; 0: it does not */
 };
 
 struct bhp_worker {
@@ -173,6 +174,9 @@ struct bhp_worker {
     struct bhw_deputy *deputy;
     struct bhw_arena request;
     struct bhw_arena_view reply;
+    bhp_memory *lent; /* that the memory of `reply` belongs to, once it was borrowed */
+    uint32_t buffer;  /* generation of the buffer that it was told of; 0: none is in use */
+    uint32_t buffers; /* told of so far */
 };
 
 /* ---- loop.c ---- */
