@@ -64,8 +64,9 @@ BH_API enum bh_outcome bh_session_call(bh_session *session, const struct bh_requ
 /**
  * The session's buffer: memory that this process writes and the worker reads. Bytes, string and
  * typed array values of the session's calls whose payload lies inside the buffer are not copied.
- * (Payloads of less than 512 bytes are, and typed arrays that are not aligned to their elements
- * within the buffer.) The worker cannot write to it, but sees what is written to it during a call.
+ * (Payloads of less than 512 bytes are, on Windows of less than 8 KiB, and strings; so may be what
+ * does not begin at a multiple of 8 within the buffer.) The worker cannot write to it, but sees
+ * what is written to it during a call.
  *
  * A session has one buffer, for any number of values in any number of calls. Asking again makes it
  * larger, or smaller by far; where it is and what is in it stays as it is if it is large enough

@@ -78,10 +78,10 @@ BH_API int bh_call_reply(bh_call *call, const bh_value *value);
 /**
  * Memory in which to write a large reply where the dispatcher will read it: bytes, string or typed
  * array values whose payload lies inside a call's buffer are not copied by bh_call_reply().
- * Payloads of less than 512 bytes, and replies that are small anyway, are copied all the same; so
- * are typed arrays that are not aligned to their elements within the buffer. Values with and
- * without buffer may be mixed in one reply. A buffer that the reply does not use is simply given
- * back.
+ * Payloads of less than 512 bytes (on Windows of less than 8 KiB, and strings), and replies that
+ * are small anyway, are copied all the same; so may be what does not begin at a multiple of 8
+ * within the buffer. Values with and without buffer may be mixed in one reply. A buffer that the
+ * reply does not use is simply given back.
  *
  * A call can ask for several buffers. The first is always such memory; a further one if there is
  * room for it beside the others, which there is when the worker's calls of late needed as much in
