@@ -152,14 +152,22 @@ static void release(struct bhi_ticket *ticket, bool served)
     let_go(ticket);
 }
 
+static void drop_reply(struct bhp_reply *reply)
+{
+    bh_value_deinit(&reply->value);
+    bhp_memory_free(reply->borrowed);
+    reply->borrowed = NULL;
+}
+
 /* The request was claimed, and the worker came back with it all the same, or the claim was followed
  * by its death. */
 static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
-                             const struct bhp_reply *reply, struct bh_result *result)
+                             struct bhp_reply *reply, struct bh_result *result)
 {
     struct bhi_life *life = ticket->life;
     bool sent = end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE;
 
+    drop_reply(reply); /* before the worker gets the next request */
     result->outcome = outcome_of(ticket->claim);
     explain_claim(result, ticket);
     if (end == BHP_LANE_BROKEN)
@@ -370,8 +378,7 @@ bool bhi_attempt(struct bhi_ticket *ticket, struct bh_result *result)
         bhi_loan_return(result->loan); /* a blank one: no lock is taken */
         result->loan = NULL;
     }
-    bh_value_deinit(&reply.value);
-    bhp_memory_free(reply.borrowed);
+    drop_reply(&reply);
     bhi_free(reply.text);
     return done;
 }

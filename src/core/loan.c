@@ -87,12 +87,13 @@ void bhi_loan_return(struct bh_loan *loan)
         bhi_free(loan);
         return;
     }
-    if (atomic_compare_exchange_strong(&loan->state, &held, RETURNING)) {
+    bool holds = atomic_compare_exchange_strong(&loan->state, &held, RETURNING);
+    bhp_memory_free(loan->memory); /* before the worker gets the next request */
+    if (holds) {
         bh_pool *pool = loan->life->pool;
         bhp_mutex_lock(&pool->lock);
         free_life(loan->life);
         bhp_mutex_unlock(&pool->lock);
     }
-    bhp_memory_free(loan->memory);
     bhi_free(loan);
 }
