@@ -71,7 +71,8 @@ BH_API enum bh_outcome bh_session_call(bh_session *session, const struct bh_requ
  * A session has one buffer, for any number of values in any number of calls. Asking again makes it
  * larger, or smaller by far; where it is and what is in it stays as it is if it is large enough
  * already, otherwise the old one is gone and the new one's content is undefined. It lives until
- * then or until bh_session_close(), also when the session is lost or its pool has closed.
+ * then or until bh_session_close(), also when the session is lost or its pool has closed. A forked
+ * child does not have it.
  * @param bytes   at most the pool's max_request_bytes; 0: gives the buffer back
  * @param[out] at aligned to 64; NULL on failure, and for 0
  * @return BH_OK, BH_E_TOO_LARGE (the old one stays), BH_E_MEMORY (the old one is gone), BH_E_STATE

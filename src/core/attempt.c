@@ -352,7 +352,7 @@ static enum bhp_lane_end run_lane(struct bhi_ticket *ticket, bhp_memory *memory,
     return bhp_lane_call(ticket->life->worker, &call, reply);
 }
 
-/* What the call has left with its worker goes some time after the last large one. */
+/* What calls have left with the worker goes some time after the last large one. */
 static void plan_trim(struct bhi_life *life, const struct bhp_reply *reply)
 {
     if (!reply->kept)

@@ -137,9 +137,8 @@ static void publish(bhp_worker *worker, uint64_t serial, uint32_t method,
     syscall(SYS_futex, &half->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/** See platform.h. */
-enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
-                                struct bhp_reply *reply)
+static enum bhp_lane_end run(bhp_worker *worker, const struct bhp_call *call,
+                             struct bhp_reply *reply)
 {
     struct bhl_placed placed = {0};
 
@@ -162,6 +161,15 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
         end = bhl_lane_read(worker, call, reply);
     reply->large |= placed.segment != 0 || placed.buffer != 0;
     bhl_lane_settle(worker, &placed);
+    return end;
+}
+
+/** See platform.h. */
+enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply)
+{
+    enum bhp_lane_end end = run(worker, call, reply);
+
     reply->kept = worker->segment != NULL || worker->view != NULL || worker->buffer != 0;
     return end;
 }

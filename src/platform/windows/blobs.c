@@ -195,7 +195,8 @@ void bhw_blobs_begin(struct bhw_blob_run *run, bhp_worker *worker, const struct 
     bhw_arena_begin(&worker->request);
 }
 
-static bool keeps(const bhp_worker *worker)
+/** See lane.h. */
+bool bhw_blobs_kept(const bhp_worker *worker)
 {
     return worker->request.room > 0 || worker->reply.generation != 0 || worker->buffer != 0;
 }
@@ -220,7 +221,6 @@ void bhw_blobs_end(struct bhw_blob_run *run, enum bhp_lane_end end, struct bhp_r
             worker->reply.generation)
         drop_view(worker);
     reply->large = run->large;
-    reply->kept = keeps(worker);
 }
 
 /* ---- giving back ---- */

@@ -283,6 +283,9 @@ static bool is_elsewhere(void)
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply)
 {
-    return is_elsewhere() ? bhw_deputy_call(worker, call, reply)
-                          : bhw_lane_call(worker, call, reply);
+    enum bhp_lane_end end =
+        is_elsewhere() ? bhw_deputy_call(worker, call, reply) : bhw_lane_call(worker, call, reply);
+
+    reply->kept = bhw_blobs_kept(worker);
+    return end;
 }

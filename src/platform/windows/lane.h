@@ -37,6 +37,8 @@ struct bhw_blob_run {
 };
 
 void bhw_blobs_begin(struct bhw_blob_run *run, bhp_worker *worker, const struct bhp_call *call);
+/** Whether memory for payloads is kept, here or in the worker. */
+bool bhw_blobs_kept(const bhp_worker *worker);
 /** The reply has been read, or there is none. */
 void bhw_blobs_end(struct bhw_blob_run *run, enum bhp_lane_end end, struct bhp_reply *reply);
 
