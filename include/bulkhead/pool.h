@@ -205,10 +205,12 @@ struct bh_request {
                                   after a death; 0: never */
     bh_cancel *cancel;       /**< raised by another thread to end the request; may be NULL */
     void *user;              /**< handed back in events */
+    bool borrow;             /**< bytes and typed arrays of a large reply may stay in the worker's
+                                  memory: see bh_result.borrowed */
 };
 #define BH_REQUEST_INIT                                                                            \
     {                                                                                              \
-        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL                              \
+        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL, false                       \
     }
 
 /** How a request ended, and what came of it. */
@@ -227,8 +229,25 @@ struct bh_result {
     uint32_t attempts;     /**< times it was given to a worker and charged */
     uint64_t elapsed_us;   /**< from the call to its end */
     uint64_t queued_us;    /**< of which waiting for a worker */
+
+    /**
+     * Payloads of `reply` lie in the worker's memory (bh_request.borrow). Everything else of it is
+     * a copy that was checked, strings too; but a payload is only as good as its worker: a
+     * corrupted one may go on writing there, so that the bytes can change from one look to the
+     * next. No access to them fails, and their number stays.
+     *
+     * The worker gets no further request before bh_result_deinit(): a thread that borrows and calls
+     * on can wait for itself. The request has ended: no deadline applies to the borrowing, and a
+     * worker that dies now, or is told to leave, takes nothing away. A pool that closes does not
+     * wait: the reply outlives it. A forked child must not touch a borrowed payload. A copy by
+     * bh_value_copy() borrows nothing.
+     */
+    bool borrowed;
+    struct bh_loan *loan; /**< the library's, with `borrowed` */
 };
-/** Frees what the result owns and zeroes it. NULL is fine. */
+/** Frees what the result owns, gives back what it borrowed, and zeroes it. Any thread. NULL is
+ * fine.
+ */
 BH_API void bh_result_deinit(struct bh_result *result);
 /** The result as a map with the members of `bulkhead call --json`. @return BH_OK, BH_E_MEMORY */
 BH_API int bh_result_to_value(const struct bh_result *result, bh_value *out);
@@ -472,7 +491,8 @@ BH_API uint64_t bh_histogram_limit(unsigned i);
 #define BH_WORKER_STATE_LIST(X)                                                                    \
     X(BH_WORKER_STARTING, "starting") /* asked for; not ready yet */                               \
     X(BH_WORKER_IDLE, "idle")                                                                      \
-    X(BH_WORKER_LEASED, "leased")     /* belongs to a session, which is between its calls */       \
+    X(BH_WORKER_LEASED,                                                                            \
+      "leased") /* belongs to a session, which is between its calls; or its reply is borrowed */   \
     X(BH_WORKER_BUSY, "busy")         /* serves `serial` */                                        \
     X(BH_WORKER_STOPPING, "stopping") /* told to give up its request; the grace runs */            \
     X(BH_WORKER_QUITTING, "quitting") /* told to leave */                                          \

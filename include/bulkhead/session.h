@@ -61,6 +61,25 @@ BH_API int bh_session_open(bh_session **session, bh_pool *pool,
 BH_API enum bh_outcome bh_session_call(bh_session *session, const struct bh_request *request,
                                        struct bh_result *result);
 
+/**
+ * The session's buffer: memory that this process writes and the worker reads. Bytes, string and
+ * typed array values of the session's calls whose payload lies inside the buffer are not copied.
+ * (Payloads of less than 512 bytes are, on Windows of less than 8 KiB, and strings; so may be what
+ * does not begin at a multiple of 8 within the buffer.) The worker cannot write to it, but sees
+ * what is written to it during a call.
+ *
+ * A session has one buffer, for any number of values in any number of calls. Asking again makes it
+ * larger, or smaller by far; where it is and what is in it stays as it is if it is large enough
+ * already, otherwise the old one is gone and the new one's content is undefined. It lives until
+ * then or until bh_session_close(), also when the session is lost or its pool has closed. A forked
+ * child does not have it.
+ * @param bytes   at most the pool's max_request_bytes; 0: gives the buffer back
+ * @param[out] at aligned to 64; NULL on failure, and for 0
+ * @return BH_OK, BH_E_TOO_LARGE (the old one stays), BH_E_MEMORY (the old one is gone), BH_E_STATE
+ *         (the session is lost), BH_E_FORKED
+ */
+BH_API int bh_session_buffer(bh_session *session, size_t bytes, void **at);
+
 /** Whether it is lost: a call would be refused. */
 BH_API bool bh_session_lost(const bh_session *session);
 

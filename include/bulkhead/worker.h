@@ -75,6 +75,29 @@ BH_API int bh_worker_main(int argc, char **argv, const struct bh_worker *worker)
  *         BH_E_MEMORY; after a failure the call is still unanswered */
 BH_API int bh_call_reply(bh_call *call, const bh_value *value);
 
+/**
+ * Memory in which to write a large reply where the dispatcher will read it: bytes, string or typed
+ * array values whose payload lies inside a call's buffer are not copied by bh_call_reply().
+ * Payloads of less than 512 bytes (on Windows of less than 8 KiB, and strings), and replies that
+ * are small anyway, are copied all the same; so may be what does not begin at a multiple of 8
+ * within the buffer. Values with and without buffer may be mixed in one reply. A buffer that the
+ * reply does not use is simply given back.
+ *
+ * A call can ask for several buffers. The first is always such memory; a further one if there is
+ * room for it beside the others, which there is when the worker's calls of late needed as much in
+ * all. Otherwise it is ordinary memory, and what lies in it is copied: who cares asks once, for the
+ * sum.
+ *
+ * The memory is kept for later calls, up to 64 MiB, and given back when calls of late needed far
+ * less, and about a second after the last large one when the worker is idle. Its content is
+ * undefined at first: it may be that of an earlier reply. What is written to it after
+ * bh_call_reply(), the dispatcher may see or not. Only on the thread of the handler.
+ * @param bytes   all buffers of a call together: at most the pool's max_reply_bytes
+ * @param[out] at aligned to 64; valid until the handler returns. NULL on failure
+ * @return BH_OK, BH_E_TOO_LARGE, BH_E_MEMORY, BH_E_SYSTEM, BH_E_STATE (already answered)
+ */
+BH_API int bh_call_buffer(bh_call *call, size_t bytes, void **at);
+
 /** Answers that the request failed, with the worker's own number and a text (printf; cut to 4 KiB;
  * bytes that are not UTF-8 are replaced by U+FFFD). @return BH_OK, BH_E_STATE */
 BH_API int bh_call_fail(bh_call *call, int32_t code, const char *format, ...) BH_PRINTF(3, 4);

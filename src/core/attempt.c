@@ -152,14 +152,22 @@ static void release(struct bhi_ticket *ticket, bool served)
     let_go(ticket);
 }
 
+static void drop_reply(struct bhp_reply *reply)
+{
+    bh_value_deinit(&reply->value);
+    bhp_memory_free(reply->borrowed);
+    reply->borrowed = NULL;
+}
+
 /* The request was claimed, and the worker came back with it all the same, or the claim was followed
  * by its death. */
 static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
-                             const struct bhp_reply *reply, struct bh_result *result)
+                             struct bhp_reply *reply, struct bh_result *result)
 {
     struct bhi_life *life = ticket->life;
     bool sent = end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE;
 
+    drop_reply(reply); /* before the worker gets the next request */
     result->outcome = outcome_of(ticket->claim);
     explain_claim(result, ticket);
     if (end == BHP_LANE_BROKEN)
@@ -176,6 +184,16 @@ static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
     release(ticket, sent);
 }
 
+/* Before the life settles: the loan holds it. */
+static void take_loan(struct bhi_ticket *ticket, struct bhp_reply *reply, struct bh_result *result)
+{
+    if (!reply->borrowed)
+        return;
+    bhi_loan_begin(result->loan, ticket->life, reply->borrowed);
+    result->borrowed = true;
+    reply->borrowed = NULL;
+}
+
 static void conclude_answered(struct bhi_ticket *ticket, enum bhp_lane_end end,
                               struct bhp_reply *reply, struct bh_result *result)
 {
@@ -186,6 +204,7 @@ static void conclude_answered(struct bhi_ticket *ticket, enum bhp_lane_end end,
         result->outcome = BH_OUTCOME_REPLIED;
         result->reply = reply->value;
         reply->value = bh_value_null();
+        take_loan(ticket, reply, result);
     } else if (end == BHP_LANE_FAILED) {
         result->outcome = BH_OUTCOME_FAILED;
         result->code = reply->code;
@@ -316,7 +335,8 @@ static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bh
 
 /* ---- an attempt ---- */
 
-static enum bhp_lane_end run_lane(struct bhi_ticket *ticket, struct bhp_reply *reply)
+static enum bhp_lane_end run_lane(struct bhi_ticket *ticket, bhp_memory *memory, bool borrow,
+                                  struct bhp_reply *reply)
 {
     const struct bhp_call call = {
         .serial = ticket->serial,
@@ -324,22 +344,41 @@ static enum bhp_lane_end run_lane(struct bhi_ticket *ticket, struct bhp_reply *r
         .arguments = ticket->request->arguments,
         .argument_count = ticket->request->argument_count,
         .stop = &ticket->life->stop,
+        .memory = memory,
+        .borrow = borrow,
     };
 
     memset(reply, 0, sizeof(*reply));
     return bhp_lane_call(ticket->life->worker, &call, reply);
 }
 
+/* What calls have left with the worker goes some time after the last large one. */
+static void plan_trim(struct bhi_life *life, const struct bhp_reply *reply)
+{
+    if (!reply->kept)
+        life->trim_at = BHP_FOREVER;
+    else if (reply->large || life->trim_at == BHP_FOREVER)
+        life->trim_at = bhp_now() + BHI_TRIM;
+}
+
 bool bhi_attempt(struct bhi_ticket *ticket, struct bh_result *result)
 {
     bh_pool *pool = ticket->pool;
+    bhp_memory *memory = ticket->session ? ticket->session->buffer : NULL;
     struct bhp_reply reply;
 
     bhp_mutex_unlock(&pool->lock);
-    enum bhp_lane_end end = run_lane(ticket, &reply);
+    if (ticket->request->borrow) /* without memory for a loan: a copy */
+        result->loan = bhi_loan_new();
+    enum bhp_lane_end end = run_lane(ticket, memory, result->loan != NULL, &reply);
     bhp_mutex_lock(&pool->lock);
+    plan_trim(ticket->life, &reply);
     bool done = conclude(ticket, end, &reply, result);
-    bh_value_deinit(&reply.value);
+    if (!result->borrowed) {
+        bhi_loan_return(result->loan); /* a blank one: no lock is taken */
+        result->loan = NULL;
+    }
+    drop_reply(&reply);
     bhi_free(reply.text);
     return done;
 }

@@ -6,6 +6,7 @@
  */
 #include "platform.h"
 #include "alloc.h"
+#include "loan.h"
 #include "utf8.h"
 
 #include <stdarg.h>
@@ -336,6 +337,7 @@ void bh_result_deinit(struct bh_result *result)
     if (!result)
         return;
     bh_value_deinit(&result->reply);
+    bhi_loan_return(result->loan);
     bh_free(result->text);
     bh_death_deinit(&result->death);
     memset(result, 0, sizeof(*result));

@@ -39,6 +39,7 @@ static void push_idle(struct bhi_life *life, int64_t now)
     life->idle_next = life->pool->idle;
     life->pool->idle = life;
     bhi_supervise_by(life->pool, bhi_policy_leave_at(life->pool, life, now));
+    bhi_supervise_by(life->pool, life->trim_at);
 }
 
 static void pull_idle(struct bhi_life *life)
@@ -147,6 +148,7 @@ void bhi_life_feed(struct bhi_life *life, enum bhi_life_event event, int64_t now
         break;
     case BHI_ACT_KEEP:
         life->timer = BHP_FOREVER;
+        bhi_supervise_by(life->pool, life->trim_at);
         break;
     case BHI_ACT_NUDGE:
         nudge(life, now);
@@ -218,9 +220,10 @@ void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
         life->served++;
         life->begun = life->serial;
     }
-    if (life->session) {
+    if (life->session || life->loan) {
         bhi_life_feed(life, BHI_LIFE_RETURN, now);
-        bhi_supervise_by(life->pool, life->pool->drained ? 0 : life->session->until);
+        if (life->session)
+            bhi_supervise_by(life->pool, life->pool->drained ? 0 : life->session->until);
         return;
     }
     bhi_life_feed(life, BHI_LIFE_SETTLE, now);
@@ -254,6 +257,7 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem)
     life->generation = pool->generation; /* of before the start: what runs then may be older */
     bhp_mutex_unlock(&pool->lock);
     life->state = BH_WORKER_STARTING;
+    life->trim_at = BHP_FOREVER;
     life->started_at = now;
     life->timer = now + (int64_t)pool->options.start_timeout_ms * BHI_MS;
     bhi_policy_limits(pool, life);

@@ -13,7 +13,8 @@
  *  3. Cookies and serials come from the core, never from a worker.
  *  4. No operation takes a process number: a worker is a handle from its start to its free.
  *  5. Whatever a worker can write is copied once, validated, then used, on this side of the
- * contract: the core never sees a byte that can still change.
+ * contract: the core never sees a byte that can still change. The one exception is for who asks
+ * for it: the payload of bytes and typed arrays in a borrowed reply, which nobody here looks at.
  *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call() and
  *     bhp_nursery_close(), and each of these ends in bounded time once it is told to.
  *
@@ -245,6 +246,20 @@ size_t bhp_loop_wait(bhp_nursery *nursery, int64_t until, struct bhp_event *even
 /** Makes bhp_loop_wait() return soon, once. Any thread; async-signal-safe. */
 void bhp_loop_kick(bhp_nursery *nursery);
 
+/* ---- memory shared with a worker ---- */
+
+/** A piece of memory shared with a worker, with a count of its users. It outlives the worker and
+ * the pool, and no access to it fails, whatever the worker does. */
+typedef struct bhp_memory bhp_memory;
+/** Memory that this process writes and workers read, for arguments that are not copied.
+ * @return BH_OK, BH_E_MEMORY. Any thread */
+int bhp_memory_new(bhp_memory **memory, uint64_t bytes);
+/** Its first byte, at a multiple of 64, and its size, at least as large as was asked for. */
+void *bhp_memory_at(const bhp_memory *memory);
+uint64_t bhp_memory_bytes(const bhp_memory *memory);
+/** One user less. NULL is fine. Any thread. */
+void bhp_memory_free(bhp_memory *memory);
+
 /* ---- the lane: one request to one worker ---- */
 
 /** A request as the platform sees it. */
@@ -253,7 +268,10 @@ struct bhp_call {
     const char *method;
     const bh_value *arguments;
     size_t argument_count;
-    bhp_word *stop; /* private: becomes non-zero (and is woken) when the worker has EXITED */
+    bhp_word *stop;     /* private: becomes non-zero (and is woken) when the worker has EXITED */
+    bhp_memory *memory; /* payloads that lie in it are not copied; NULL: none. Always with the same
+                           worker */
+    bool borrow;        /* the reply's payloads may stay where the worker wrote them */
 };
 
 enum bhp_lane_end {
@@ -274,7 +292,11 @@ struct bhp_reply {
     bh_value value; /* owned */
     bool unsent;    /* BROKEN: before the request was published; no handler can have seen it */
     int32_t code;
-    char *text; /* owned (bh_free) */
+    char *text;           /* owned (bh_free) */
+    bhp_memory *borrowed; /* owned; where payloads of `value` lie. NULL: it was copied. The worker
+                             must not get another call before this is freed */
+    bool large;           /* the call used memory that is made for large ones */
+    bool kept; /* which this process or the worker keeps for the next: see bhp_lane_trim() */
 };
 
 /**
@@ -286,5 +308,16 @@ struct bhp_reply {
  */
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply);
+
+/** What bhp_lane_trim() leaves to be freed with bhp_memory_free(), or NULLs. */
+#define BHP_TRIMMED 2
+
+/**
+ * Lets go of the memory that was kept for large requests, on both sides. For a worker that nobody
+ * has leased, or whose lease rests. Does not block: what takes its time, giving back the memory, is
+ * left to the caller.
+ * @param in_use the memory that further calls may use, which stays known to the worker; or NULL
+ */
+void bhp_lane_trim(bhp_worker *worker, const bhp_memory *in_use, bhp_memory *trimmed[BHP_TRIMMED]);
 
 #endif

@@ -16,11 +16,15 @@
 #include "histogram.h"
 #include "life.h"
 #include "output.h"
+#include "loan.h"
 #include "platform.h"
 
 #include <stdatomic.h>
 
 #define BHI_MS INT64_C(1000000) /* nanoseconds */
+
+/** How long a worker that rests keeps the memory that its last large request needed. */
+#define BHI_TRIM (1000 * BHI_MS)
 
 /** Why a request was taken away from its worker. */
 enum bhi_claim {
@@ -118,6 +122,10 @@ struct bhi_life {
     struct bhi_output output; /* supervisor only */
     struct bh_death death;    /* final once `stop` is 1; freed with the life */
     struct bhp_box box;       /* likewise: the box after the end */
+    struct bh_loan *loan;     /* its reply is borrowed; loan.c */
+    int64_t trim_at;          /* when it should give back what it keeps for large requests;
+                                 BHP_FOREVER: it keeps nothing */
+    bhp_memory *trimmed[BHP_TRIMMED]; /* supervisor only: to be freed without the lock */
 };
 
 /** A worker leased to one caller: session.c. Guarded by the pool's lock. */
@@ -135,6 +143,7 @@ struct bh_session {
     bool has_death;
     const char *why; /* it was lost; static text */
     struct bh_death death;
+    bhp_memory *buffer; /* for its requests, or NULL. Only its thread changes it */
 };
 
 /** Requests that nobody waits for: async.c, carrier.c, due.c. */
@@ -314,6 +323,17 @@ void bhi_session_expire(struct bhi_life *life, const char *why, int64_t now);
 void bhi_session_explain(const struct bh_session *session, struct bh_result *result);
 /** The pool is about to go, and nobody uses it any more. Without the lock. */
 void bhi_session_orphan_all(bh_pool *pool);
+
+/* ---- loan.c: borrowed replies. With the lock held, but where it says otherwise ---- */
+
+/** Room for a loan, which is to be given to bhi_loan_return(). NULL: no memory. Without the lock.
+ */
+struct bh_loan *bhi_loan_new(void);
+/** Takes the memory in which a reply lies, and holds the life, which is about to settle. */
+void bhi_loan_begin(struct bh_loan *loan, struct bhi_life *life, bhp_memory *memory);
+/** The life does not wait for its loan any more, unless that is being given back just now: then it
+ * is free soon. */
+void bhi_loan_part(struct bhi_life *life);
 
 /* ---- call.c ---- */
 

@@ -19,6 +19,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A buffer up to this is kept whatever is asked for. */
+#define BUFFER_SMALL (UINT64_C(1) << 20)
+
 /* ---- opening ---- */
 
 /* Why there cannot be one more session, or BH_OK. With the lock held. */
@@ -194,6 +197,10 @@ void bhi_session_died(struct bhi_life *life)
 void bhi_session_expire(struct bhi_life *life, const char *why, int64_t now)
 {
     lose(life->session, why);
+    if (life->loan) { /* it leaves when the reply is given back */
+        bhi_life_leave(life, why);
+        return;
+    }
     bhi_life_feed(life, BHI_LIFE_FREE, now);
     bhi_life_leave(life, why);
     if (life->state == BH_WORKER_IDLE) /* it was told to leave before */
@@ -226,6 +233,11 @@ static void give_back(bh_session *session)
     if (!life)
         return;
     part(session);
+    if (life->loan && life->state == BH_WORKER_LEASED) {
+        if (!session->keep_worker) /* when the reply is given back */
+            bhi_life_leave(life, "its session is over");
+        return;
+    }
     bhi_life_feed(life, BHI_LIFE_FREE, now);
     if (life->state == BH_WORKER_IDLE)
         bhi_life_go_on(life, session->keep_worker ? NULL : "its session is over", now);
@@ -254,6 +266,7 @@ void bh_session_close(bh_session *session)
     if (session->pool && !leave_pool(session))
         return;
     bh_death_deinit(&session->death);
+    bhp_memory_free(session->buffer);
     bhi_free(session);
 }
 
@@ -264,6 +277,10 @@ static enum bh_refusal refusal_of(const bh_session *session, struct bh_result *r
 {
     if (session->busy) {
         bhi_result_text(result, "another call of this session is running");
+        return BH_REFUSAL_INVALID;
+    }
+    if (session->life && session->life->loan) {
+        bhi_result_text(result, "a reply of this session is borrowed and not given back yet");
         return BH_REFUSAL_INVALID;
     }
     if (!session->life || session->life->state != BH_WORKER_LEASED)
@@ -327,6 +344,57 @@ enum bh_outcome bh_session_call(bh_session *session, const struct bh_request *re
         bh_session_close(session);
     bhi_ticket_leave(pool, request, result);
     return result->outcome;
+}
+
+/* Puts another memory in the place of the session's. @return what it had */
+static bhp_memory *exchange(bh_session *session, bhp_memory *memory)
+{
+    bh_pool *pool = session->pool;
+
+    bhp_mutex_lock(&pool->lock); /* the supervisor looks at it */
+    bhp_memory *old = session->buffer;
+    session->buffer = memory;
+    bhp_mutex_unlock(&pool->lock);
+    return old;
+}
+
+/* Whether what it has will do: it is large enough, and not far too large. */
+static bool will_do(const bhp_memory *memory, uint64_t bytes)
+{
+    uint64_t has = memory ? bhp_memory_bytes(memory) : 0;
+
+    return has >= bytes && (has <= BUFFER_SMALL || has / 8 <= bytes);
+}
+
+static int renew_buffer(bh_session *session, uint64_t bytes)
+{
+    bhp_memory *memory = NULL;
+
+    bhp_memory_free(exchange(session, NULL)); /* first, so that there are never two */
+    int result = bytes > 0 ? bhp_memory_new(&memory, bytes) : BH_OK;
+    if (!result)
+        exchange(session, memory);
+    return result;
+}
+
+int bh_session_buffer(bh_session *session, size_t bytes, void **at)
+{
+    int result = BH_OK;
+
+    *at = NULL;
+    if (!session->pool)
+        return BH_E_STATE;
+    if (bhp_nursery_forked(session->pool->nursery))
+        return BH_E_FORKED;
+    if (bh_session_lost(session))
+        return BH_E_STATE;
+    if (bytes > session->pool->options.max_request_bytes)
+        return BH_E_TOO_LARGE;
+    if (bytes == 0 || !will_do(session->buffer, bytes))
+        result = renew_buffer(session, bytes);
+    if (session->buffer)
+        *at = bhp_memory_at(session->buffer);
+    return result;
 }
 
 bool bh_session_lost(const bh_session *session)

@@ -223,6 +223,7 @@ static void on_exited(struct bhi_life *life, int64_t now)
     if (life->session)
         bhi_session_died(life);
     bhi_life_feed(life, BHI_LIFE_EXITED, now);
+    bhi_loan_part(life);
     bhp_mutex_unlock(&pool->lock);
 }
 
@@ -356,6 +357,22 @@ static void check_progress(struct bhi_life *life, int64_t now)
     life->progress_at = now;
 }
 
+/* Nobody uses its lane, and nobody has borrowed what it keeps. */
+static bool rests(const struct bhi_life *life)
+{
+    return life->state == BH_WORKER_IDLE || (life->state == BH_WORKER_LEASED && !life->loan);
+}
+
+/* Gives back what was trimmed. Without the lock: it takes its time. */
+static void free_trimmed(bh_pool *pool)
+{
+    for (struct bhi_life *life = pool->lives; life; life = life->next)
+        for (unsigned i = 0; i < BHP_TRIMMED; i++) {
+            bhp_memory_free(life->trimmed[i]);
+            life->trimmed[i] = NULL;
+        }
+}
+
 static void check_life(struct bhi_life *life, int64_t now)
 {
     bh_pool *pool = life->pool;
@@ -366,8 +383,12 @@ static void check_life(struct bhi_life *life, int64_t now)
         bhi_queue_claim(life->ticket, BHI_CLAIM_DEADLINE);
     if (life->state == BH_WORKER_BUSY)
         check_progress(life, now);
-    if (life->state == BH_WORKER_LEASED && life->session->until <= now)
+    if (life->state == BH_WORKER_LEASED && life->session && life->session->until <= now)
         bhi_session_expire(life, "its lease was over", now);
+    if (life->trim_at <= now && rests(life)) {
+        bhp_lane_trim(life->worker, life->session ? life->session->buffer : NULL, life->trimmed);
+        life->trim_at = BHP_FOREVER;
+    }
     if (life->state == BH_WORKER_IDLE) {
         const char *why = bhi_policy_leave(pool, life, now);
         if (why)
@@ -400,12 +421,14 @@ static void check_drain(bh_pool *pool, int64_t now)
     for (struct bhi_life *life = pool->lives; life; life = life->next)
         if (life->state <= BH_WORKER_STOPPING)
             bhi_life_leave(life, "closing");
+    for (struct bhi_life *life = pool->lives; life; life = life->next)
+        bhi_loan_part(life);
     if (now < pool->drain_at)
         return;
     for (struct bhi_life *life = pool->lives; life; life = life->next)
         if (life->state == BH_WORKER_BUSY && !pool->drained)
             bhi_queue_claim(life->ticket, BHI_CLAIM_DRAIN);
-        else if (life->state == BH_WORKER_LEASED)
+        else if (life->state == BH_WORKER_LEASED && life->session)
             bhi_session_expire(life, "the pool closed", now);
     pool->drained = true;
 }
@@ -453,8 +476,10 @@ static int64_t life_due(const struct bhi_life *life, int64_t now)
         if (ticket->no_progress && life->progress_at + ticket->no_progress < due)
             due = life->progress_at + ticket->no_progress;
     }
-    if (life->state == BH_WORKER_LEASED && life->session->until < due)
+    if (life->state == BH_WORKER_LEASED && life->session && life->session->until < due)
         due = life->session->until;
+    if (life->trim_at < due && rests(life))
+        due = life->trim_at;
     if (life->state == BH_WORKER_IDLE) {
         int64_t leave_at = bhi_policy_leave_at(life->pool, life, now);
         if (leave_at < due)
@@ -543,7 +568,7 @@ static struct bhi_life *take_dead(bh_pool *pool)
 
     for (struct bhi_life *life = pool->lives, *next; life; life = next) {
         next = life->next;
-        if (life->state != BH_WORKER_DEAD || life->ticket || life->tell)
+        if (life->state != BH_WORKER_DEAD || life->ticket || life->tell || life->loan)
             continue;
         bhi_life_unlink(life);
         life->next = dead;
@@ -585,6 +610,7 @@ bool bhi_supervise_turn(bh_pool *pool, const struct bhp_event *events, size_t co
     check_drain(pool, now);
     check_replacement(pool);
     bhp_mutex_unlock(&pool->lock);
+    free_trimmed(pool);
 
     start_workers(pool, now);
     tell_all(pool);

@@ -29,6 +29,8 @@ struct reader {
     size_t at;
     struct bh_value_limits limits;
     struct bh_problem *problem;
+    const struct bhi_wire_side *side; /* NULL: every payload is in the message */
+    uint64_t aside;                   /* bytes of payload in it, as often as they are named */
 };
 
 /* What survey() finds out. */
@@ -110,12 +112,52 @@ static int check_header(const struct reader *r, struct bhi_wire_header header, b
     return BH_OK;
 }
 
+/* Checks that a payload lies in the memory beside the message, and strings where it is trusted. A
+ * hostile message may name the same memory often: it counts each time. */
+static int check_aside(struct reader *r, struct bhi_wire_header header, size_t payload)
+{
+    size_t element = bhi_element_size(header.type);
+    uint64_t size = header.length * (uint64_t)element;
+    uint64_t offset = word_at(r, payload);
+
+    if (offset > r->side->bytes || size > r->side->bytes - offset)
+        return fail(r, BH_E_SYNTAX, r->at, "a payload lies outside of the memory that was sent");
+    if (offset % element != 0)
+        return fail(r, BH_E_SYNTAX, r->at, "a payload beside the message is not aligned");
+    if (size > r->limits.bytes - r->size - r->aside)
+        return fail(r, BH_E_TOO_LARGE, r->at, "the payloads beside the message are too large");
+    r->aside += size;
+    if (header.type == BH_STRING && r->side->trusted &&
+        !bhi_utf8_valid((const char *)r->side->base + offset, (size_t)size))
+        return fail(r, BH_E_UTF8, r->at, "not valid UTF-8");
+    return BH_OK;
+}
+
+/* A value whose payload is one word that says where it lies. */
+static int check_reference(struct reader *r, bool key, struct bhi_wire_header *header)
+{
+    size_t payload = r->at + sizeof(*header);
+
+    header->type &= ~BHI_WIRE_ASIDE;
+    if (r->side == NULL)
+        return fail(r, BH_E_SYNTAX, r->at, "no memory was sent for a payload beside the message");
+    if (key || bhi_element_size(header->type) == 0 || header->type == BH_ERROR)
+        return fail(r, BH_E_SYNTAX, r->at, "a value of this type cannot lie beside the message");
+    if (r->size - payload < sizeof(uint64_t))
+        return fail(r, BH_E_SYNTAX, r->at, "the message ends within a reference");
+    int rc = check_aside(r, *header, payload);
+    r->at = payload + sizeof(uint64_t);
+    return rc;
+}
+
 /* Checks one value at the cursor, a container only up to its items, and steps over it. */
 static int check_value(struct reader *r, bool key, struct bhi_wire_header *header)
 {
     if (r->size - r->at < sizeof(*header))
         return fail(r, BH_E_SYNTAX, r->at, "the message ends within a header");
     memcpy(header, r->base + r->at, sizeof(*header));
+    if ((header->type & ~0xfu) == BHI_WIRE_ASIDE)
+        return check_reference(r, key, header);
     int rc = check_header(r, *header, key);
     if (rc != BH_OK)
         return rc;
@@ -231,7 +273,13 @@ static void view_value(struct reader *r, bh_value *value)
     struct bhi_wire_header header;
 
     memcpy(&header, r->base + r->at, sizeof(header));
-    *value = (bh_value){.type = (uint16_t)header.type};
+    *value = (bh_value){.type = (uint16_t)header.type}; /* without BHI_WIRE_ASIDE */
+    if (header.type & BHI_WIRE_ASIDE) {
+        value->length = header.length;
+        value->as.bytes = (const uint8_t *)r->side->base + word_at(r, r->at + sizeof(header));
+        r->at += sizeof(header) + sizeof(uint64_t);
+        return;
+    }
     if (!bhi_wire_is_scalar(header.type))
         value->length = header.length;
     set_payload(value, r->base + r->at + sizeof(header));
@@ -323,8 +371,18 @@ static int build_all(struct reader *r, const struct plan *plan, bh_value *array)
 int bh_wire_view(bh_value *array, const void *buffer, size_t size,
                  const struct bh_value_limits *limits, struct bh_problem *problem)
 {
-    struct reader r = {
-        .base = buffer, .size = size, .limits = bhi_limits(limits), .problem = problem};
+    return bhi_wire_aside_view(array, buffer, size, NULL, limits, problem);
+}
+
+int bhi_wire_aside_view(bh_value *array, const void *buffer, size_t size,
+                        const struct bhi_wire_side *side, const struct bh_value_limits *limits,
+                        struct bh_problem *problem)
+{
+    struct reader r = {.base = buffer,
+                       .size = size,
+                       .limits = bhi_limits(limits),
+                       .problem = problem,
+                       .side = side};
     struct plan plan = {0};
 
     *array = bh_value_null();

@@ -52,6 +52,16 @@ int bh_call_reply(bh_call *call, const bh_value *value)
     return error;
 }
 
+int bh_call_buffer(bh_call *call, size_t bytes, void **at)
+{
+    struct bh_problem problem;
+
+    *at = NULL;
+    if (call->answered || bhi_channel_forked())
+        return BH_E_STATE;
+    return bhi_channel_buffer(bytes, at, &problem);
+}
+
 /*
  * Copies text with U+FFFD for each byte that is not UTF-8, then cuts it at a character's boundary.
  * `whole`: the text ends where its author ended it, so that an unfinished character is his too.

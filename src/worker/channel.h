@@ -67,6 +67,10 @@ void bhi_channel_serve(const struct bhi_channel_owner *owner);
  * nothing was answered. @return BH_OK, or another code with `problem` filled */
 int bhi_channel_reply(const bh_value *value, struct bh_problem *problem);
 
+/** Memory in which the answer to the request at hand can be written: see bh_call_buffer(). Valid
+ * until the request callback returns. @return BH_OK, or another code with `problem` filled */
+int bhi_channel_buffer(size_t bytes, void **at, struct bh_problem *problem);
+
 /** Answers that the request at hand failed. @param text valid UTF-8; may be cut at a character */
 void bhi_channel_fail(int32_t code, const char *text, size_t length);
 

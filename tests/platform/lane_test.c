@@ -258,7 +258,7 @@ TEST(a_reply_must_fit_its_segment)
 
 TEST(a_segment_must_be_this_requests)
 {
-    check_broken("foreign_segment", 0, "names segment 2");
+    check_broken("foreign_segment", 0, "did not send the segment");
 }
 
 TEST(a_segment_must_come)

@@ -136,7 +136,7 @@ static void sum(const struct job *job)
     answer_int(total);
 }
 
-#define PROPER (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define PROPER (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 static void send_segment(const struct job *job, int fd, uint64_t bytes)
 {
@@ -234,6 +234,219 @@ static void bare_segment(const struct job *job)
 {
     reply->length = 64;
     send_segment(job, -1, 4096);
+}
+
+/* ---- payloads beside the message ---- */
+
+#define ASIDE 0x10000u
+#define SIDE 8192u
+
+static unsigned char *side; /* the segment of the latest aside(), still mapped */
+
+/* A segment of `size` bytes, all of it there. */
+static int side_file(uint64_t size, unsigned flags, int seals)
+{
+    int fd = memfd_create("side", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
+
+    if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
+        return -1;
+    side = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (side == MAP_FAILED)
+        return -1;
+    for (uint64_t i = 0; i < size; i++)
+        side[i] = (unsigned char)i;
+    return fcntl(fd, F_ADD_SEALS, seals) == 0 ? fd : -1;
+}
+
+/* Puts a reference behind what is in the message. */
+static void refer(uint32_t type, uint32_t length, uint64_t offset)
+{
+    uint32_t header[2] = {type | ASIDE, length};
+
+    memcpy(reply_data + reply->length, header, 8);
+    memcpy(reply_data + reply->length + 8, &offset, 8);
+    reply->length += 16;
+}
+
+static void head(uint32_t type, uint32_t length)
+{
+    uint32_t header[2] = {type, length};
+
+    memcpy(reply_data + reply->length, header, 8);
+    reply->length += 8;
+}
+
+static void send_side(const struct job *job, int fd, uint64_t bytes)
+{
+    if (fd < 0)
+        _exit(85);
+    send_segment(job, fd, bytes);
+    reply->place = BHL_IN_HALF;
+}
+
+/* What lies beside the message, in all ways that there are. */
+static void aside(const struct job *job)
+{
+    reply->length = 0;
+    switch (number(job)) {
+    case 0:
+        refer(BH_BYTES, 1000, 100);
+        break;
+    case 1:
+        refer(BH_BYTES, 1, SIDE);
+        break;
+    case 2:
+        refer(BH_BYTES, 1000, SIDE - 999);
+        break;
+    case 3:
+        refer(BH_BYTES, 1000, UINT64_MAX - 500);
+        break;
+    case 4:
+        refer(BH_I32_ARRAY, 10, 2);
+        break;
+    case 5:
+        refer(BH_F64_ARRAY, UINT32_MAX, 0);
+        break;
+    case 6:
+        refer(BH_INT64, 8, 0);
+        break;
+    case 7:
+        refer(BH_ERROR, 8, 0);
+        break;
+    case 8:
+        refer(BH_ARRAY, 1, 0);
+        break;
+    case 9:
+        head(BH_MAP, 1);
+        refer(BH_STRING, 8, 64);
+        head(BH_NULL, 0);
+        break;
+    case 10:
+        refer(BH_BYTES, 8, 64);
+        reply->length -= 8;
+        break;
+    case 11:
+        refer(BH_STRING, 8, 'a');
+        break;
+    case 12: /* not UTF-8 */
+        refer(BH_STRING, 8, 200);
+        break;
+    case 13:
+        head(BH_ARRAY, 3000);
+        for (int i = 0; i < 3000; i++)
+            refer(BH_BYTES, SIDE, 0);
+        break;
+    default:
+        refer(BH_HANDLE, 8, 0);
+        break;
+    }
+    send_side(job, side_file(SIDE, 0, PROPER), SIDE);
+}
+
+/* A message that refers to a segment which there is not. */
+static void aside_nothing(const struct job *job)
+{
+    aside(&(struct job){.serial = job->serial});
+    reply->segment = 0;
+}
+
+/* Proper but for one thing that is wrong with the file. */
+static void odd_side(const struct job *job)
+{
+    uint64_t bytes = SIDE;
+    int fd = -1;
+
+    reply->length = 0;
+    refer(BH_BYTES, 1000, 100);
+    switch (number(job)) {
+    case 0:
+        fd = side_file(SIDE, 0, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+        break;
+    case 1:
+        fd = side_file(SIDE, 0, F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+        if (ftruncate(fd, 4096) != 0)
+            fd = -1;
+        break;
+    case 2:
+        bytes = 100 * SIDE; /* of which the last 99 are a hole */
+        fd = memfd_create("side", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (ftruncate(fd, 100 * SIDE) != 0 || pwrite(fd, "x", 1, 0) != 1 ||
+            fcntl(fd, F_ADD_SEALS, PROPER) != 0)
+            fd = -1;
+        break;
+    case 3:
+        bytes = PLENTY * 4;
+        fd = side_file(SIDE, 0, PROPER);
+        break;
+    case 4:
+        bytes = 0;
+        fd = side_file(SIDE, 0, PROPER);
+        break;
+    case 5: /* there may be no huge pages here: then it need not be filled */
+        bytes = 2 << 20;
+        fd = memfd_create("side", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+        if (ftruncate(fd, 2 << 20) != 0 || fcntl(fd, F_ADD_SEALS, PROPER) != 0)
+            fd = -1;
+        break;
+    default:
+        break;
+    }
+    send_side(job, fd, bytes);
+}
+
+/* Names the segment of an earlier reply, or pretends to. */
+static void old_side(const struct job *job)
+{
+    static uint64_t first;
+
+    if (first == 0) {
+        first = job->serial;
+        aside(&(struct job){.serial = job->serial});
+        return;
+    }
+    reply->status = BHL_REPLIED;
+    reply->length = 0;
+    refer(BH_BYTES, 1000, 100);
+    reply->segment = first;
+    reply->segment_bytes = SIDE;
+    reply->place = BHL_IN_HALF;
+    if (number(job) == 1)
+        reply->segment_bytes = SIDE * 2;
+    if (number(job) == 2)
+        reply->segment = first + 1000;
+    if (number(job) == 3)
+        reply->segment_dropped = first;
+    if (number(job) == 4)
+        reply->place = SIDE - 8;
+}
+
+/* Says that it has sent many messages, and has. */
+static void many_mails(const struct job *job)
+{
+    struct bhl_control junk = {.type = BHL_CONTROL_SEGMENT, .id = 999999};
+
+    for (int i = 0; i < number(job); i++)
+        say(&junk, STDIN_FILENO);
+    answer_int(5);
+    reply->mails++;
+}
+
+/* From now on its reply changes all the time, from good text to bad and back. */
+static void restless(const struct job *job)
+{
+    reply->length = 0;
+    refer(BH_STRING, SIDE, 0);
+    send_side(job, side_file(SIDE, 0, PROPER), SIDE);
+    memset(side, 'a', SIDE);
+    if (fork() != 0) {
+        for (uint64_t i = 0; i < 1000; i++)
+            side[i % SIDE] = i % 2 == 0 ? 0xff : 'a';
+        return;
+    }
+    for (;;) {
+        memset(side, 0xff, SIDE);
+        memset(side, 'a', SIDE);
+    }
 }
 
 static void fail(const struct job *job)
@@ -507,6 +720,12 @@ static const struct {
     {"foreign_segment", foreign_segment},
     {"no_segment", no_segment},
     {"bare_segment", bare_segment},
+    {"aside", aside},
+    {"aside_nothing", aside_nothing},
+    {"odd_side", odd_side},
+    {"old_side", old_side},
+    {"many_mails", many_mails},
+    {"restless", restless},
     {"fail", fail},
     {"fail_bytes", fail_bytes},
     {"fail_long", fail_long},

@@ -109,6 +109,8 @@ static void random_request(const struct bhp_call *call, struct bhf_request *plan
     plan->end = random_end();
     plan->output = world_random(3) ? NULL : "said\n";
     plan->rss_bytes = world_random(8) ? 0 : 8 << 20;
+    plan->lends = world_random(2);
+    plan->large = world_random(2);
 }
 
 static struct bh_pool_options random_options(void)
@@ -154,7 +156,23 @@ static struct world_call *random_call(bh_pool *pool)
     call->request.no_progress_ms = PICK(0, 0, 0, 10);
     call->request.retries = PICK(0, 0, 1, 3);
     call->request.cancel = token < TOKENS ? tokens[token] : NULL;
+    call->request.borrow = world_random(3) == 0;
     return world_send(call);
+}
+
+/* Gives back what is borrowed; of `one_in` only one. */
+static void give_back(uint32_t one_in)
+{
+    for (size_t i = 0; i < world.call_count; i++) {
+        struct bh_result *result = &world.calls[i].result;
+        if (!world.calls[i].ended || !result->loan || world_random(one_in) > 0)
+            continue;
+        MUST(result->reply.length == 8 && memcmp(result->reply.as.bytes, "borrowed", 8) == 0);
+        struct bh_loan *loan = result->loan;
+        result->loan = NULL;
+        bh_value_deinit(&result->reply);
+        bhi_loan_return(loan);
+    }
 }
 
 static void raise_token(uint32_t i)
@@ -249,7 +267,7 @@ static void check_result(const struct world_call *call)
     MUST((result->refusal != BH_REFUSAL_NONE) == (result->outcome == BH_OUTCOME_REFUSED));
     switch (result->outcome) {
     case BH_OUTCOME_REPLIED:
-        MUST(began && bh_value_equal(&result->reply, &call->argument));
+        MUST(began && (result->borrowed || bh_value_equal(&result->reply, &call->argument)));
         break;
     case BH_OUTCOME_FAILED:
         MUST(began && result->code == 7);
@@ -271,7 +289,11 @@ static void check_result(const struct world_call *call)
 static void check_who_is_still_in(void)
 {
     world.on_event = NULL; /* what is raised while we take the rest would be too late */
-    world_sleep(3000);
+    for (unsigned i = 0; i < 2 * CALLERS; i++) { /* each may have waited for the one before */
+        world_take(world.pool, 0);
+        give_back(1);
+        world_sleep(150);
+    }
     world_take(world.pool, 0);
     for (size_t i = 0; i < world.call_count; i++) {
         const struct world_call *call = &world.calls[i];
@@ -288,13 +310,16 @@ static void live_in_a_pool(bh_pool *pool)
         random_call(pool);
     for (unsigned i = world_random(6); i > 0; i--) {
         world_sleep(world_random(40));
+        give_back(3);
         act(pool);
     }
     world_sleep(world_random(60));
     if (world_random(3) == 0) /* else some are still on their way when it closes */
         check_who_is_still_in();
-    while (pool->submitted < CALLERS) /* nobody may come in while it closes; all may be in */
+    while (pool->submitted < CALLERS) { /* nobody may come in while it closes; all may be in */
         world_sleep(1);
+        give_back(3);
+    }
     if (world_random(2))
         return;
     bh_pool_drain(pool);

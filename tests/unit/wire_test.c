@@ -306,7 +306,11 @@ BAD(a_handle_is_refused, BH_E_SYNTAX, "byte 8: handles cannot be sent", put_head
     put_header(&m, BH_HANDLE, 0))
 BAD(an_unknown_type_is_refused, BH_E_SYNTAX, "byte 0: unknown type", put_header(&m, 16, 0))
 BAD(a_type_beyond_16_bits_is_refused, BH_E_SYNTAX, "byte 0: unknown type",
-    put_header(&m, 0x10000, 0))
+    put_header(&m, 0x20000, 0))
+BAD(a_payload_beside_a_message_is_refused, BH_E_SYNTAX,
+    "byte 0: no memory was sent for a payload beside the message",
+    put_header(&m, 0x10000 | BH_BYTES, 8);
+    put_word(&m, 0))
 BAD(a_null_with_a_length_is_refused, BH_E_SYNTAX, "byte 0: a null has a length",
     put_header(&m, BH_NULL, 1))
 BAD(a_scalar_of_another_length_is_refused, BH_E_SYNTAX, "byte 0: a scalar's length is not 8",

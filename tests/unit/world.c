@@ -509,7 +509,8 @@ static void check_lives(const bh_pool *pool)
         MUST(!life->ticket || life->ticket->state == BHI_TICKET_LEASED);
         MUST(!life->ticket || life->claim == 0 || life->claim >> 1 == life->ticket->serial);
         MUST(!life->session || life->session->life == life);
-        MUST((life->session != NULL) || life->state != BH_WORKER_LEASED);
+        MUST(life->session || life->loan || life->state != BH_WORKER_LEASED);
+        MUST(!life->loan || !life->ticket);
         leased += life->session != NULL;
         MUST(life->ticket || (life->state != BH_WORKER_BUSY && life->state != BH_WORKER_STOPPING));
         MUST((life->stop) == (life->state == BH_WORKER_DEAD));

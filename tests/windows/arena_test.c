@@ -97,3 +97,30 @@ TEST(one_that_no_reply_needs_is_refused)
 {
     check_flaw("blob-huge");
 }
+
+/* If the second arena took the place of the first, what is borrowed in that would be gone. */
+TEST(a_borrowed_reply_lies_in_one_arena)
+{
+    static const char *const arguments[] = {"--script=blob-two", NULL};
+    struct bh_pool_options options = rig_options(1);
+    struct bh_request request = BH_REQUEST_INIT;
+    struct bh_result result;
+    char path[1024];
+
+    options.worker = rig_path(path, sizeof(path), "raw_worker");
+    options.arguments = arguments;
+    bh_pool *pool = rig_open_ready(&options);
+    request.method = "call";
+    request.borrow = true;
+    bh_pool_call(pool, &request, &result);
+    rig_expect(&result, BH_OUTCOME_REPLIED);
+    CHECK(result.borrowed);
+    CHECK_INT(result.reply.as.items[0].as.bytes[(1 << 20) - 1], 0);
+    bh_result_deinit(&result);
+    bh_pool_call(pool, &request, &result);
+    rig_expect(&result, BH_OUTCOME_DIED);
+    CHECK_STR(bh_cause_name(result.death.cause), "broke the protocol");
+    CHECK_CONTAINS(result.death.detail, "leads to no such memory");
+    bh_result_deinit(&result);
+    bh_pool_close(pool);
+}

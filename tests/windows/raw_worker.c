@@ -152,6 +152,19 @@ static VARIANT blob(void)
     return reference(7 /* bytes */, bytes, name);
 }
 
+/* One arena, then an answer that lies half in that and half in the next. */
+static VARIANT two_blobs(void)
+{
+    static ULONGLONG calls;
+    HANDLE handle =
+        CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 1 << 20, NULL);
+    VARIANT blobs[2] = {reference(7, 1 << 20, 1ULL << 40), reference(7, 1 << 20, 2ULL << 40)};
+
+    atomic_store(&box->reply.handle, (ULONGLONG)(uintptr_t)handle);
+    atomic_store(&box->reply.generation, (uint32_t)++calls);
+    return array_of(blobs, calls == 1 ? 1 : 2);
+}
+
 /* As one whose dump is never done. */
 static void hang_in_dump(void)
 {
@@ -176,6 +189,8 @@ static HRESULT answer_call(VARIANT *result)
     if (is_script("reply-dispatch")) {
         result->vt = VT_CY;
         result->cyVal.int64 = 11000; /* 1.10: no value is exactly that */
+    } else if (is_script("blob-two")) {
+        *result = two_blobs();
     } else if (strncmp(script, "blob-", 5) == 0) {
         *result = blob();
     } else {

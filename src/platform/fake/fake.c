@@ -109,6 +109,12 @@ unsigned bhf_processes(void)
 }
 
 /** See fake.h. */
+unsigned bhf_trims(void)
+{
+    return bhf_world.trims;
+}
+
+/** See fake.h. */
 const char *bhf_left_over(void)
 {
     if (bhf_world.nurseries)
@@ -121,6 +127,8 @@ const char *bhf_left_over(void)
         return "a lock is held";
     if (bhf_world.mutexes)
         return "a mutex was not given back";
+    if (bhf_world.memories)
+        return "shared memory was not given back";
     if (bhf_world.waiters)
         return "somebody waits";
     return NULL;

@@ -72,6 +72,8 @@ struct bhf_request {
     const char *text;
     const char *output; /* when it begins; may be NULL */
     uint64_t rss_bytes; /* on top, from its beginning to its end */
+    bool lends;         /* its reply, "borrowed", can be borrowed */
+    bool large;         /* it needs memory that is kept */
 };
 
 /** The test's side. Every function may be NULL but `broken`. */
@@ -107,6 +109,8 @@ void bhf_advance(int64_t until);
 unsigned bhf_locks_held(void);
 /** Processes that exist now. */
 unsigned bhf_processes(void);
+/** How often a worker was told to give back what it keeps. */
+unsigned bhf_trims(void);
 /** What the core has not given back, as text; NULL: it is clean. */
 const char *bhf_left_over(void);
 /** Every launcher dies, and with it every worker. */

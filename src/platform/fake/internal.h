@@ -68,6 +68,8 @@ struct bhp_worker {
     struct bhf_output pipe[BHF_PIECES]; /* written and not read yet */
     size_t pieces;
     bh_value methods;
+    bhp_memory *lent; /* its reply in there is borrowed */
+    bool keeps;       /* memory for large requests */
 };
 
 struct bhp_nursery {
@@ -88,6 +90,8 @@ struct bhf_world {
     unsigned mutexes;
     unsigned threads;
     unsigned beacons;
+    unsigned memories;
+    unsigned trims;
     uint64_t starts;
     int64_t last_pid;
     uint32_t processors;
@@ -118,6 +122,11 @@ void bhf_worker_end(struct bhp_worker *worker, const struct bhp_obituary *end);
 void bhf_worker_write(struct bhp_worker *worker, const char *text, size_t length);
 /** Leaves when it was asked to and has nothing to do. */
 void bhf_worker_obey(struct bhp_worker *worker);
+
+/** Makes a reply that is borrowed. @return false: no memory */
+bool bhf_lend(struct bhp_worker *worker, struct bhp_reply *reply);
+/** The worker goes; what was borrowed of it stays. */
+void bhf_part(struct bhp_worker *worker);
 
 /** Time `ms` after `from`. */
 int64_t bhf_after(int64_t from, int64_t ms);

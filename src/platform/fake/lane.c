@@ -103,7 +103,8 @@ static void set_text(struct bhp_reply *reply, const char *text)
         memcpy(reply->text, text, strlen(text) + 1);
 }
 
-static enum bhp_lane_end answer(const struct bhf_lane *lane, struct bhp_reply *reply)
+static enum bhp_lane_end answer(struct bhp_worker *worker, const struct bhf_lane *lane,
+                                struct bhp_reply *reply)
 {
     const struct bhp_call *call = lane->call;
 
@@ -120,6 +121,8 @@ static enum bhp_lane_end answer(const struct bhf_lane *lane, struct bhp_reply *r
         set_text(reply, lane->plan.text);
         return BHP_LANE_UNREADABLE;
     default:
+        if (call->borrow && lane->plan.lends)
+            return bhf_lend(worker, reply) ? BHP_LANE_REPLIED : BHP_LANE_UNREADABLE;
         if (call->argument_count > 0 && bh_value_copy(&reply->value, &call->arguments[0]))
             return BHP_LANE_UNREADABLE;
         return BHP_LANE_REPLIED;
@@ -180,6 +183,7 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
     bhf_insist(!bhf_world.child, "a forked child sends nothing");
     bhf_insist(bhf_world.locks_held == 0, "no lane is called with a lock held");
     bhf_insist(!worker->lane, "a lane has one caller at a time");
+    bhf_insist(!worker->lent, "a borrowed reply keeps its worker");
     bhf_insist(call->serial > worker->latest, "serials on a lane ascend");
     bhf_insist(worker->stage >= BHF_READY, "only a ready worker is given a request");
     worker->latest = call->serial;
@@ -195,5 +199,8 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
         BHP_FOREVER;
     worker->served += lane.committed;
     bhf_worker_obey(worker);
-    return lane.committed ? answer(&lane, reply) : BHP_LANE_LOST;
+    worker->keeps |= lane.plan.large;
+    reply->large = lane.plan.large;
+    reply->kept = worker->keeps;
+    return lane.committed ? answer(worker, &lane, reply) : BHP_LANE_LOST;
 }

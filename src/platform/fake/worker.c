@@ -342,6 +342,7 @@ void bhp_worker_free(bhp_worker *worker)
     while (*link != worker)
         link = &(*link)->next;
     *link = worker->next;
+    bhf_part(worker);
     bh_value_deinit(&worker->methods);
     bhi_free(worker);
 }

@@ -83,6 +83,12 @@ int bhl_memory_make(const char *name, size_t bytes, bool writable, struct bhl_ma
     return -1;
 }
 
+/** See nursery.h. */
+bool bhl_memory_map(struct bhl_mapping *map, int fd, size_t bytes)
+{
+    return map_file(map, fd, bytes, false);
+}
+
 static void fill_header(bhp_worker *worker)
 {
     const bhp_nursery *nursery = worker->nursery;

@@ -124,10 +124,12 @@ static void publish(bhp_worker *worker, uint64_t serial, uint32_t method,
     struct bhl_request_half *half = bhl_request(worker);
 
     half->method = method;
-    half->transient = placed->transient.at != NULL;
+    half->transient = placed->transient != NULL;
     half->length = placed->length;
     half->segment = placed->segment;
     half->segment_bytes = placed->segment_bytes;
+    half->buffer = placed->buffer;
+    half->buffer_bytes = placed->buffer_bytes;
     /* Both pair with the worker's acquire loads: serial after the message, bell after the serial.
      */
     atomic_store_explicit(&half->serial, serial, memory_order_release);
@@ -135,9 +137,8 @@ static void publish(bhp_worker *worker, uint64_t serial, uint32_t method,
     syscall(SYS_futex, &half->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/** See platform.h. */
-enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
-                                struct bhp_reply *reply)
+static enum bhp_lane_end run(bhp_worker *worker, const struct bhp_call *call,
+                             struct bhp_reply *reply)
 {
     struct bhl_placed placed = {0};
 
@@ -157,7 +158,18 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
         end = bhl_lane_wait(worker, call);
     }
     if (end == BHP_LANE_REPLIED)
-        end = bhl_lane_read(worker, call->serial, reply);
-    bhl_unmap(&placed.transient);
+        end = bhl_lane_read(worker, call, reply);
+    reply->large |= placed.segment != 0 || placed.buffer != 0;
+    bhl_lane_settle(worker, &placed);
+    return end;
+}
+
+/** See platform.h. */
+enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply)
+{
+    enum bhp_lane_end end = run(worker, call, reply);
+
+    reply->kept = worker->segment != NULL || worker->view != NULL || worker->buffer != 0;
     return end;
 }

@@ -3,9 +3,9 @@
  * Reading a committed reply: everything here is hostile input.
  *
  * Model: the head of the reply is loaded once, word by word, into a private struct; it is checked;
- * the data are copied once into private memory; that is decoded. A segment is a descriptor that the
- * worker sent: it is read with pread(), never mapped, and only if it is a memory file sealed
- * against shrinking, because reading any other kind of file could block or fail.
+ * the message is copied once into private memory and decoded there. Large payloads lie beside it,
+ * in the worker's segment (lane_view.c): they are copied once, straight to where they stay, or left
+ * where they are for a caller who wants to borrow them.
  *
  * Invariants: no byte that the worker can still change is looked at twice. A flaw is BROKEN and
  * says what was wrong; a lack of memory on this side is UNREADABLE and nobody's fault.
@@ -14,21 +14,13 @@
 
 #include "core/alloc.h"
 #include "core/utf8.h"
-#include "socket.h"
-#include "support.h"
+#include "core/wire.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
+#include <string.h>
 
 /* The longest text of a failure. */
 #define TEXT_MOST 4096
-/* Messages that are looked at to find a segment; a decent worker sends one. */
-#define MAIL_MOST 16
 
 /* One load of a plain word that another process may write at this moment. */
 #define ONCE(word) (*(const volatile __typeof__(word) *)&(word))
@@ -39,14 +31,18 @@ struct head {
     uint64_t length;
     uint64_t segment;
     uint64_t segment_bytes;
+    uint64_t place;
+    uint64_t dropped;
+    uint32_t mails;
 };
 
 static struct head load_head(const bhp_worker *worker)
 {
     const struct bhl_reply_half *half = bhl_reply(worker);
 
-    return (struct head){ONCE(half->status), ONCE(half->code), ONCE(half->length),
-                         ONCE(half->segment), ONCE(half->segment_bytes)};
+    return (struct head){ONCE(half->status),          ONCE(half->code),          ONCE(half->length),
+                         ONCE(half->segment),         ONCE(half->segment_bytes), ONCE(half->place),
+                         ONCE(half->segment_dropped), ONCE(half->mails)};
 }
 
 static const void *half_data(const bhp_worker *worker)
@@ -61,143 +57,111 @@ static uint64_t half_room(const bhp_worker *worker)
 
 /* ---- values ---- */
 
-/* Decodes private bytes into the one value they must be. */
+/* The memory beside a message: none of it is believed to stay as it is. */
+static struct bhi_wire_side side_of(const bhp_memory *view)
+{
+    return view != NULL ? (struct bhi_wire_side){view->map.at, view->bytes, false}
+                        : (struct bhi_wire_side){NULL, 0, false};
+}
+
+static enum bhp_lane_end no_memory(uint64_t length, struct bhp_reply *reply)
+{
+    return bhl_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for a reply of %" PRIu64 " bytes",
+                        length);
+}
+
+/* Takes over the one value that a message must be. */
+static enum bhp_lane_end take(const bh_value *all, const struct bhi_wire_side *side, bool borrow,
+                              uint64_t length, struct bhp_reply *reply, bool *borrowed)
+{
+    if (all->length != 1)
+        return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply is %" PRIu64 " values, not one",
+                            all->length);
+    switch (bhi_wire_own(&reply->value, &all->as.items[0], side, borrow ? borrowed : NULL)) {
+    case BH_OK:
+        return BHP_LANE_REPLIED;
+    case BH_E_UTF8:
+        return bhl_lane_say(reply, BHP_LANE_BROKEN,
+                            "its reply is malformed: a string beside it is not valid UTF-8");
+    default:
+        return no_memory(length, reply);
+    }
+}
+
+/* Decodes private bytes. `view`: the segment beside them, or NULL. */
 static enum bhp_lane_end decode(const bhp_worker *worker, const void *bytes, uint64_t length,
-                                struct bhp_reply *reply)
+                                bhp_memory *view, bool borrow, struct bhp_reply *reply)
 {
     struct bh_value_limits limits = {.bytes = worker->nursery->max_reply_bytes};
+    const struct bhi_wire_side side = side_of(view);
     struct bh_problem problem;
     bh_value all = bh_value_null();
+    bool borrowed = false;
 
-    int rc = bh_wire_read(&all, bytes, (size_t)length, &limits, &problem);
+    int rc = bhi_wire_aside_view(&all, bytes, (size_t)length, view != NULL ? &side : NULL, &limits,
+                                 &problem);
     if (rc == BH_E_MEMORY)
-        return bhl_lane_say(reply, BHP_LANE_UNREADABLE,
-                            "no memory for a reply of %" PRIu64 " bytes", length);
+        return no_memory(length, reply);
     if (rc != BH_OK)
         return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply is malformed: %s", problem.text);
-    uint64_t count = all.length;
-    if (count == 1) {
-        reply->value = all.as.items[0];
-        all.as.items[0] = bh_value_null();
-    }
+    enum bhp_lane_end end = take(&all, &side, borrow, length, reply, &borrowed);
     bh_value_deinit(&all);
-    if (count == 1)
-        return BHP_LANE_REPLIED;
-    return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply is %" PRIu64 " values, not one", count);
+    if (borrowed && end == BHP_LANE_REPLIED)
+        reply->borrowed = bhl_memory_use(view);
+    return end;
 }
 
-/* ---- segments ---- */
+/* ---- where the message is ---- */
 
-/* What is wrong with a descriptor as a segment of `bytes` bytes, or NULL. */
-static const char *segment_flaw(int fd, uint64_t bytes)
+static enum bhp_lane_end decode_in_half(bhp_worker *worker, const struct head *head,
+                                        const struct bhp_call *call, struct bhp_reply *reply)
 {
-    const int needed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-    struct statfs filesystem;
-    struct stat status;
-
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0)
-        return "is no memory file";
-    if ((seals & needed) != needed)
-        return "is not sealed";
-    if (fstatfs(fd, &filesystem) != 0 || filesystem.f_type != TMPFS_MAGIC)
-        return "is not in plain memory";
-    if (fstat(fd, &status) != 0 || status.st_size < 0 || (uint64_t)status.st_size < bytes)
-        return "is shorter than it says";
-    return NULL;
+    if (head->length > half_room(worker))
+        return bhl_lane_say(reply, BHP_LANE_BROKEN,
+                            "its reply has %" PRIu64 " bytes where %" PRIu64 " fit", head->length,
+                            half_room(worker));
+    memcpy(worker->scratch, half_data(worker), (size_t)head->length);
+    return decode(worker, worker->scratch, head->length, head->segment != 0 ? worker->view : NULL,
+                  call->borrow, reply);
 }
 
-/* Takes the message that brings this reply's segment; what came before is of nobody's interest. */
-static enum bhp_lane_end receive_segment(bhp_worker *worker, uint64_t serial, uint64_t bytes,
-                                         int *fd, struct bhp_reply *reply)
+static enum bhp_lane_end decode_in_segment(bhp_worker *worker, const struct head *head,
+                                           const struct bhp_call *call, struct bhp_reply *reply)
 {
-    struct bhl_control message;
-    struct bhl_mail mail;
+    size_t length = (size_t)head->length;
+    bhp_memory *view = worker->view;
 
-    for (int i = 0; i < MAIL_MOST; i++) {
-        bhl_receive(worker->control, &message, sizeof(message), &mail);
-        if (mail.bytes <= 0) {
-            bhl_mail_drop(&mail); /* an empty message can bring descriptors, too */
-            return bhl_lane_say(reply, BHP_LANE_BROKEN, "it did not send the segment of its reply");
-        }
-        bool ours = mail.bytes == sizeof(message) && !mail.cut && message.magic == BHL_MAGIC &&
-                    message.type == BHL_CONTROL_SEGMENT && message.version == BHL_VERSION &&
-                    message.id == serial;
-        if (ours && mail.fd_count == 0 && mail.fds_cut)
-            return bhl_lane_say(reply, BHP_LANE_UNREADABLE,
-                                "no descriptor left for the segment of a reply");
-        if (ours && mail.fd_count == 1 && message.bytes == bytes) {
-            *fd = bhl_mail_take(&mail, 0);
-            return BHP_LANE_REPLIED;
-        }
-        bhl_mail_drop(&mail);
-        if (ours)
-            return bhl_lane_say(reply, BHP_LANE_BROKEN,
-                                "the message with the segment of its reply is wrong");
-    }
-    return bhl_lane_say(reply, BHP_LANE_BROKEN, "it fills its control socket with messages");
-}
-
-/* @return whether all of it could be read; else errno */
-static bool read_all(int fd, unsigned char *bytes, uint64_t length)
-{
-    uint64_t done = 0;
-
-    while (done < length) {
-        ssize_t got = pread(fd, bytes + done, (size_t)(length - done), (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        done += (uint64_t)got;
-    }
-    return true;
-}
-
-static enum bhp_lane_end decode_segment(const bhp_worker *worker, int fd, uint64_t length,
-                                        struct bhp_reply *reply)
-{
-    unsigned char *bytes = bhi_alloc(length > 0 ? (size_t)length : 1);
-
+    unsigned char *bytes = bhi_alloc(length > 0 ? length : 1);
     if (bytes == NULL)
-        return bhl_lane_say(reply, BHP_LANE_UNREADABLE,
-                            "no memory for a reply of %" PRIu64 " bytes", length);
-    enum bhp_lane_end end =
-        read_all(fd, bytes, length)
-            ? decode(worker, bytes, length, reply)
-            : bhl_lane_say(reply, BHP_LANE_UNREADABLE, "the segment of its reply: %s",
-                           bhl_error_text(errno));
+        return no_memory(length, reply);
+    memcpy(bytes, (const unsigned char *)view->map.at + head->place, length);
+    enum bhp_lane_end end = decode(worker, bytes, length, view, call->borrow, reply);
     bhi_free(bytes);
     return end;
 }
 
-static enum bhp_lane_end read_segment(bhp_worker *worker, uint64_t serial, const struct head *head,
-                                      struct bhp_reply *reply)
+static enum bhp_lane_end read_beside(bhp_worker *worker, const struct head *head,
+                                     const struct bhp_call *call, struct bhp_reply *reply)
 {
-    int fd = -1;
+    bool in_half = head->place == BHL_IN_HALF;
 
-    if (head->segment != serial)
-        return bhl_lane_say(reply, BHP_LANE_BROKEN,
-                            "its reply to request %" PRIu64 " names segment %" PRIu64, serial,
-                            head->segment);
-    if (head->segment_bytes < head->length)
+    if (!in_half &&
+        (head->place > head->segment_bytes || head->length > head->segment_bytes - head->place))
         return bhl_lane_say(reply, BHP_LANE_BROKEN,
                             "its reply of %" PRIu64 " bytes is in a segment of %" PRIu64,
                             head->length, head->segment_bytes);
-    enum bhp_lane_end end = receive_segment(worker, serial, head->segment_bytes, &fd, reply);
+    enum bhp_lane_end end =
+        bhl_lane_view(worker, head->segment, head->segment_bytes, head->mails, reply);
     if (end != BHP_LANE_REPLIED)
         return end;
-    const char *flaw = segment_flaw(fd, head->segment_bytes);
-    end = flaw == NULL ? decode_segment(worker, fd, head->length, reply)
-                       : bhl_lane_say(reply, BHP_LANE_BROKEN, "the segment of its reply %s", flaw);
-    bhl_close(&fd);
-    return end;
+    reply->large = true;
+    return (in_half ? decode_in_half : decode_in_segment)(worker, head, call, reply);
 }
 
 /* ---- the two kinds of reply ---- */
 
-static enum bhp_lane_end read_value(bhp_worker *worker, uint64_t serial, const struct head *head,
-                                    struct bhp_reply *reply)
+static enum bhp_lane_end read_value(bhp_worker *worker, const struct bhp_call *call,
+                                    const struct head *head, struct bhp_reply *reply)
 {
     uint64_t most = worker->nursery->max_reply_bytes;
 
@@ -205,14 +169,7 @@ static enum bhp_lane_end read_value(bhp_worker *worker, uint64_t serial, const s
         return bhl_lane_say(reply, BHP_LANE_BROKEN,
                             "its reply has %" PRIu64 " bytes, and %" PRIu64 " are allowed",
                             head->length, most);
-    if (head->segment != 0)
-        return read_segment(worker, serial, head, reply);
-    if (head->length > half_room(worker))
-        return bhl_lane_say(reply, BHP_LANE_BROKEN,
-                            "its reply has %" PRIu64 " bytes where %" PRIu64 " fit", head->length,
-                            half_room(worker));
-    memcpy(worker->scratch, half_data(worker), (size_t)head->length);
-    return decode(worker, worker->scratch, head->length, reply);
+    return (head->segment != 0 ? read_beside : decode_in_half)(worker, head, call, reply);
 }
 
 static enum bhp_lane_end read_failure(bhp_worker *worker, const struct head *head,
@@ -237,18 +194,38 @@ static enum bhp_lane_end read_failure(bhp_worker *worker, const struct head *hea
     return BHP_LANE_FAILED;
 }
 
+static enum bhp_lane_end read_reply(bhp_worker *worker, const struct bhp_call *call,
+                                    const struct head *head, struct bhp_reply *reply)
+{
+    switch (head->status) {
+    case BHL_REPLIED:
+        return read_value(worker, call, head, reply);
+    case BHL_FAILED:
+        return read_failure(worker, head, reply);
+    default:
+        return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply has the unknown status %" PRIu32,
+                            head->status);
+    }
+}
+
 /** See lane.h. */
-enum bhp_lane_end bhl_lane_read(bhp_worker *worker, uint64_t serial, struct bhp_reply *reply)
+enum bhp_lane_end bhl_lane_read(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply)
 {
     struct head head = load_head(worker);
 
-    switch (head.status) {
-    case BHL_REPLIED:
-        return read_value(worker, serial, &head, reply);
-    case BHL_FAILED:
-        return read_failure(worker, &head, reply);
-    default:
-        return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply has the unknown status %" PRIu32,
-                            head.status);
+    enum bhp_lane_end end = read_reply(worker, call, &head, reply);
+    if (head.mails != worker->mails && (end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED)) {
+        struct bhp_reply flaw = {0};
+        if (bhl_lane_view(worker, 0, 0, head.mails, &flaw) != BHP_LANE_REPLIED) {
+            bh_value_deinit(&reply->value);
+            bhp_memory_free(reply->borrowed);
+            bhi_free(reply->text);
+            *reply = flaw;
+            return BHP_LANE_BROKEN;
+        }
     }
+    if (worker->view != NULL && worker->view->id <= head.dropped)
+        bhl_lane_forget(worker);
+    return end;
 }

@@ -10,6 +10,7 @@
  *   birth.c     the clone of a launcher       obituary.c  what the system says of it
  *   halves.c    the two shared memory files   hello.c     its greeting and its table of methods
  *   lane*.c     requests and replies          box.c       what it wrote about itself
+ *   memory.c    shared memory beside the halves
  *
  * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic or
  * fixed before the worker is handed out) and those marked [lane], which belong to whoever holds the
@@ -18,6 +19,7 @@
 #ifndef BHL_NURSERY_H
 #define BHL_NURSERY_H
 
+#include "core/keep.h"
 #include "core/methods.h"
 #include "core/platform.h"
 #include "protocol.h"
@@ -111,10 +113,13 @@ struct bhl_mapping {
     size_t bytes;
 };
 
-/** A blob segment for requests that the half cannot hold. */
-struct bhl_segment {
-    struct bhl_mapping map;
-    uint64_t id;
+/** Shared memory beside the halves: a segment, or a session's buffer. */
+struct bhp_memory {
+    _Atomic uint32_t users; /* pairs with itself: who takes the last one away frees */
+    struct bhl_mapping map; /* none: it could not be mapped for lack of memory, and `fd` is open */
+    int fd;                 /* until it was sent, or is mapped; else -1 */
+    uint64_t id;            /* 0: no worker knows it yet */
+    uint64_t bytes;
 };
 
 /** Descriptors for the worker, in the order of BHL_LAUNCH_START. */
@@ -155,9 +160,13 @@ struct bhp_worker {
     struct bhi_methods methods; /* fixed from READY on */
 
     /* [lane] */
-    struct bhl_segment segment; /* cached */
-    uint64_t segments;          /* made so far: the last one's id */
-    void *scratch;              /* for a reply out of the half: `half_bytes` */
+    bhp_memory *segment;  /* for large requests; NULL: none */
+    struct bhi_keep keep; /* what they needed of late */
+    uint64_t segments;    /* sent so far, buffers too: the last one's id */
+    uint64_t buffer;      /* the last buffer's id; 0: it has been told to let go of it */
+    bhp_memory *view;     /* the segment of its replies; NULL: none */
+    uint32_t mails;       /* control messages it says it had sent when they were last looked at */
+    void *scratch;        /* for a reply out of the half: `half_bytes` */
 };
 
 static inline struct bhl_request_half *bhl_request(const bhp_worker *worker)
@@ -220,6 +229,17 @@ int bhl_halves_make(bhp_worker *worker, int fds[2], struct bh_problem *problem);
  * and errno */
 int bhl_memory_make(const char *name, size_t bytes, bool writable, struct bhl_mapping *map);
 void bhl_unmap(struct bhl_mapping *map);
+
+/** Maps a memory file that somebody else writes, whole, and makes sure of its pages.
+ * @return whether; else errno */
+bool bhl_memory_map(struct bhl_mapping *map, int fd, size_t bytes);
+
+/* ---- memory.c ---- */
+
+/** A memory with one user, all else zero, no descriptor. NULL when there is no memory for it. */
+bhp_memory *bhl_memory_blank(uint64_t id, uint64_t bytes);
+/** One user more. @return memory */
+bhp_memory *bhl_memory_use(bhp_memory *memory);
 
 /** Sends orders that found no room before. @return whether all are out */
 bool bhl_workers_send_waiting(bhp_nursery *nursery);

@@ -40,7 +40,7 @@
 #include <stdint.h>
 
 /** Raised whenever anything in this file changes its meaning. */
-#define BHL_VERSION 1u
+#define BHL_VERSION 2u
 #define BHL_MAGIC 0x4b4c4842u /* "BHLK" */
 
 #define BHL_HEADER_BYTES 4096u
@@ -75,6 +75,11 @@ struct bhl_request_half {
     _Alignas(64) _Atomic uint32_t bell; /* futex: raised after anything below changed */
     _Atomic uint32_t quit;              /* leave when nothing is at hand */
     _Atomic uint64_t cancel;            /* this serial should give up */
+    /* Memory that nobody needs any more; the worker lets go of it when the bell rings or with the
+     * next request. Each names all up to this number. */
+    _Atomic uint64_t segment_dropped; /* of the dispatcher's segments */
+    _Atomic uint64_t buffer_dropped;  /* of the dispatcher's buffers */
+    _Atomic uint64_t reply_dropped;   /* of the worker's own segments */
     /* the message; stable from the bell until `committed` says its serial */
     _Alignas(64) _Atomic uint64_t serial;
     uint32_t method;    /* index into the worker's table */
@@ -84,7 +89,13 @@ struct bhl_request_half {
                            of an earlier request, or one that came by control since. The worker
                            keeps only the last that a request named, unless it was transient */
     uint64_t segment_bytes; /* size of that segment */
+    uint64_t buffer;       /* 0: every payload is in the message; else the id of the buffer in which
+                              the others lie: it comes by control as segments do, and is kept */
+    uint64_t buffer_bytes; /* size of that buffer */
 };
+
+/** `place` of a message that is not in a segment. */
+#define BHL_IN_HALF UINT64_MAX
 
 /** How a reply came out. */
 enum bhl_status { BHL_REPLIED = 1, BHL_FAILED = 2 };
@@ -123,10 +134,15 @@ struct bhl_reply_half {
     /* the reply; stable from `committed` until the next request's bell */
     _Alignas(64) uint32_t status; /* enum bhl_status */
     int32_t code;                 /* BHL_FAILED */
-    uint64_t length; /* BHL_REPLIED: wire form of exactly one value; BHL_FAILED: UTF-8 text */
-    uint64_t
-        segment; /* 0: in this half's data; else the serial, and a segment follows by control */
+    uint64_t length;  /* BHL_REPLIED: wire form of exactly one value; BHL_FAILED: UTF-8 text */
+    uint64_t segment; /* 0: none; else the id of a segment: that of an earlier reply, or one that
+                         came by control since. Payloads may lie in it beside the message */
     uint64_t segment_bytes;
+    uint64_t place; /* of the message in that segment, or BHL_IN_HALF: in this half's data,
+                       as always without a segment */
+    uint64_t segment_dropped; /* the worker let go of its segments up to this id after the reply */
+    uint32_t mails;           /* control messages that the worker has sent */
+    uint32_t reserved_too;
     _Alignas(64) struct bhl_fault fault;
 };
 
@@ -137,19 +153,22 @@ _Static_assert(sizeof(struct bhl_reply_half) <= BHL_HEADER_BYTES, "one page of h
  */
 
 enum bhl_control_type {
-    BHL_CONTROL_HELLO = 1,  /* worker: ready. The reply half's data holds `length` bytes of wire
-                               form: one  array of maps {name, help}, the method table in order */
-    BHL_CONTROL_SEGMENT = 2 /* either way, with one descriptor: the segment `id` of `bytes` bytes.
+    BHL_CONTROL_HELLO = 1,   /* worker: ready. The reply half's data holds `length` bytes of wire
+                                form: one  array of maps {name, help}, the method table in order */
+    BHL_CONTROL_SEGMENT = 2, /* either way, with one descriptor: the segment `id` of `bytes` bytes.
                                Sent before the serial that uses it is published or committed. A
-                               reply's segment has the seals SHRINK, GROW, SEAL; the dispatcher
-                               never maps it, it reads it with pread() */
+                               reply's segment is plain memory without holes and has the seals
+                               SHRINK, GROW, FUTURE_WRITE, SEAL: nothing that the worker does later
+                               can take a page away, so that the dispatcher may map it */
+    BHL_CONTROL_BUFFER = 3   /* dispatcher: the same, for a buffer */
 };
 struct bhl_control {
     uint32_t magic;
     uint32_t type;
     uint32_t version;
     uint32_t reserved;
-    uint64_t id;     /* SEGMENT: dispatcher counts its own; worker uses the serial */
+    uint64_t id;     /* SEGMENT, BUFFER: the dispatcher counts; the worker uses the serial of the
+                        request that needed it */
     uint64_t bytes;  /* SEGMENT: size; HELLO: unused */
     uint64_t length; /* HELLO */
     int64_t pid;     /* HELLO */

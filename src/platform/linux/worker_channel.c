@@ -42,6 +42,7 @@ static void set_answer(uint32_t status, int32_t code, uint64_t length)
     reply->length = length;
     reply->segment = 0;
     reply->segment_bytes = 0;
+    reply->place = BHL_IN_HALF;
 }
 
 static int too_large(size_t size, struct bh_problem *problem)
@@ -64,17 +65,19 @@ int bhi_channel_reply(const bh_value *value, struct bh_problem *problem)
         return too_large(size, problem);
     if (size <= end->reply_room) {
         error = bh_wire_write(end->reply_data, size, value, 1);
-        if (error == BH_OK)
-            set_answer(BHL_REPLIED, 0, size);
-        return error;
+        if (error != BH_OK)
+            return error;
+        set_answer(BHL_REPLIED, 0, size);
+        bhl_worker_arena_show();
+        return BH_OK;
     }
-    error = bhl_worker_segment_send(end->taken, value, size, problem);
-    if (error != BH_OK)
-        return error;
     set_answer(BHL_REPLIED, 0, size);
-    end->reply->segment = end->taken;
-    end->reply->segment_bytes = size;
-    return BH_OK;
+    return bhl_worker_arena_reply(value, size, problem);
+}
+
+int bhi_channel_buffer(size_t bytes, void **at, struct bh_problem *problem)
+{
+    return bhl_worker_arena_buffer(bytes, at, problem);
 }
 
 void bhi_channel_fail(int32_t code, const char *text, size_t length)
@@ -152,13 +155,16 @@ static bool view_arguments(const struct bhl_request_half *request, bh_value *arg
 {
     const struct bh_value_limits limits = {.bytes = UINT64_MAX};
     const void *memory = find_arguments(request);
+    struct bhi_wire_side side;
     struct bh_problem problem;
     int error;
 
     *arguments = bh_value_null();
-    if (memory == NULL)
+    if (memory == NULL || (request->buffer != 0 &&
+                           !bhl_worker_buffer_map(request->buffer, request->buffer_bytes, &side)))
         return false;
-    error = bh_wire_view(arguments, memory, request->length, &limits, &problem);
+    error = bhi_wire_aside_view(arguments, memory, request->length,
+                                request->buffer != 0 ? &side : NULL, &limits, &problem);
     if (error != BH_OK && error != BH_E_MEMORY)
         bhl_worker_die("malformed arguments: %s", problem.text);
     return error == BH_OK;
@@ -189,6 +195,13 @@ static void commit(uint64_t serial)
     syscall(SYS_futex, &reply->bell, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
+/* Lets go of memory that the dispatcher says it needs no more. */
+static void tidy(void)
+{
+    bhl_worker_segment_tidy();
+    bhl_worker_arena_tidy();
+}
+
 static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
 {
     static const char no_memory[] = "no memory for the arguments";
@@ -197,6 +210,7 @@ static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
 
     if (end->request->rearm != 0)
         bhl_worker_fault_rearm();
+    tidy();
     end->taken = serial;
     atomic_store_explicit(&end->reply->progress_done, 0, memory_order_relaxed);
     atomic_store_explicit(&end->reply->progress_total, 0, memory_order_relaxed);
@@ -207,7 +221,9 @@ static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
         handle(owner, &arguments);
     else
         bhi_channel_fail(BH_E_MEMORY, no_memory, sizeof no_memory - 1);
+    bhl_worker_arena_settle();
     commit(serial);
+    bhl_worker_arena_end();
     bh_value_deinit(&arguments);
     bhl_worker_segment_drop();
     if (owner->idle != NULL)
@@ -249,6 +265,7 @@ void bhi_channel_serve(const struct bhi_channel_owner *owner)
             break; /* in vain for a request that comes now: it never starts, and will be sent
                       elsewhere */
         } else {
+            tidy();
             wait_for_bell(bell, until);
         }
     }

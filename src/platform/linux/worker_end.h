@@ -7,9 +7,8 @@
 #ifndef BHL_WORKER_END_H
 #define BHL_WORKER_END_H
 
+#include "core/wire.h"
 #include "protocol.h"
-
-#include <bulkhead/value.h>
 
 #include <sys/types.h>
 
@@ -64,9 +63,28 @@ bool bhl_worker_bind(pid_t launcher);
 const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes, bool once);
 /** Unmaps the segment that was for one request alone, if there is one. */
 void bhl_worker_segment_drop(void);
-/** Puts a value of `size` bytes in wire form into a new segment and sends it under the serial. */
-int bhl_worker_segment_send(uint64_t serial, const bh_value *value, size_t size,
-                            struct bh_problem *problem);
+/** Likewise, the buffer in which payloads beside a request lie.
+ * @return false: there is no memory to map it */
+bool bhl_worker_buffer_map(uint64_t id, uint64_t bytes, struct bhi_wire_side *side);
+/** Lets go of what the dispatcher has dropped. */
+void bhl_worker_segment_tidy(void);
+
+/* ---- worker_arena.c -------------------------------------------------------------------------- */
+
+/** Memory for the reply at hand: see bh_call_buffer(). @return BH_OK, BH_E_TOO_LARGE, BH_E_MEMORY,
+ * BH_E_SYSTEM, with problem */
+int bhl_worker_arena_buffer(size_t bytes, void **at, struct bh_problem *problem);
+/** Answers with a value that does not fit into the half: `size` bytes in wire form. */
+int bhl_worker_arena_reply(const bh_value *value, size_t size, struct bh_problem *problem);
+/** Names a segment that was made for this call in a reply that does without it, so that the
+ * dispatcher gets to know it. */
+void bhl_worker_arena_show(void);
+/** The answer is complete, but not yet committed: decides what is kept, and says so. */
+void bhl_worker_arena_settle(void);
+/** The answer is committed: lets go of what is not kept. */
+void bhl_worker_arena_end(void);
+/** Lets go of what the dispatcher does not need any more. */
+void bhl_worker_arena_tidy(void);
 
 /* ---- worker_fault.c -------------------------------------------------------------------------- */
 

@@ -1,39 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blob segments, the worker's side: arguments and replies that do not fit into the halves.
+ * Blob segments, the worker's side: arguments that do not fit into the request half.
  *
- * Model: a request's segment came by the control socket before the request was published, so it is
- * in the socket's queue when it is wanted. There is room for two: one that is kept until another
- * takes its place, and a transient one beside it, for a single request. A reply's segment is a
- * fresh memory file for each reply: written, sealed and sent before the reply is committed, then
- * forgotten.
+ * Model: a request's segment, or the buffer beside it, came by the control socket before the
+ * request was published, so it is in the socket's queue when it is wanted. There is room for three:
+ * a segment that is kept until another takes its place, a transient one beside it, for a single
+ * request, and a buffer. The dispatcher says what it does not need any more.
  *
  * Invariants: no descriptor outlives its mapping's making; but one that could not be mapped for
- * lack of memory is kept, since it does not come again. Pages of a reply are populated before they
- * are written, so that lack of memory is an error code and never a SIGBUS.
+ * lack of memory is kept, since it does not come again.
  */
 #include "worker_end.h"
-
-#include "core/problem.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
-/* A request's segment. */
+/* A request's segment, or buffer. */
 struct segment {
     uint64_t id; /* 0: none */
     uint64_t bytes;
@@ -42,6 +29,7 @@ struct segment {
 };
 static struct segment kept;
 static struct segment transient;
+static struct segment buffer;
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -85,7 +73,7 @@ static int receive(struct bhl_control *message)
     if ((header.msg_flags & MSG_CTRUNC) != 0)
         bhl_worker_die("no free descriptor to receive arguments");
     if (got != sizeof *message || message->magic != BHL_MAGIC || message->version != BHL_VERSION ||
-        message->type != BHL_CONTROL_SEGMENT || fd < 0)
+        (message->type != BHL_CONTROL_SEGMENT && message->type != BHL_CONTROL_BUFFER) || fd < 0)
         bhl_worker_die("unexpected message on the control socket");
     return fd;
 }
@@ -141,14 +129,15 @@ static void await(struct segment *segment, uint64_t id)
 
         if (fd < 0)
             bhl_worker_die("segment %" PRIu64 " did not come", id);
-        adopt(message.id == id ? segment : &kept, &message, fd);
+        if (message.type == BHL_CONTROL_BUFFER)
+            adopt(&buffer, &message, fd);
+        else
+            adopt(message.id == id && segment != &buffer ? segment : &kept, &message, fd);
     }
 }
 
-const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes, bool once)
+static const void *find(struct segment *segment, uint64_t id, uint64_t bytes)
 {
-    struct segment *segment = once ? &transient : &kept;
-
     if (segment->id != id)
         await(segment, id);
     if (segment->bytes != bytes)
@@ -156,99 +145,29 @@ const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes, bool once)
     return map(segment);
 }
 
+const void *bhl_worker_segment_map(uint64_t id, uint64_t bytes, bool once)
+{
+    return find(once ? &transient : &kept, id, bytes);
+}
+
 void bhl_worker_segment_drop(void)
 {
     drop(&transient);
 }
 
-/* ---- replies --------------------------------------------------------------------------------- */
-
-static int make_file(size_t size, struct bh_problem *problem)
+bool bhl_worker_buffer_map(uint64_t id, uint64_t bytes, struct bhi_wire_side *side)
 {
-    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    struct rlimit limit;
-    int fd;
-
-    /* Growing the file beyond this would not only fail but raise SIGXFSZ. */
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur) {
-        bhi_problem_set(problem, BH_E_TOO_LARGE, 0, "%zu bytes are more than RLIMIT_FSIZE allows",
-                        size);
-        return -1;
-    }
-    fd = memfd_create("bulkhead-reply", flags | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-        fd = memfd_create("bulkhead-reply", flags);
-    if (fd < 0) {
-        bhi_problem_set(problem, errno == ENOMEM ? BH_E_MEMORY : BH_E_SYSTEM, errno,
-                        "no memory file for a reply of %zu bytes: %s", size, strerror(errno));
-        return -1;
-    }
-    return fd;
+    *side = (struct bhi_wire_side){find(&buffer, id, bytes), bytes, true};
+    return side->base != NULL;
 }
 
-static bool populate(void *memory, size_t size)
+void bhl_worker_segment_tidy(void)
 {
-    int error;
+    const struct bhl_request_half *request = bhl_worker_end.request;
 
-    do
-        error = madvise(memory, size, MADV_POPULATE_WRITE);
-    while (error != 0 && errno == EINTR);
-    return error == 0;
-}
-
-/* Fills the file, whose pages it makes sure of first. */
-static int fill_file(int fd, const bh_value *value, size_t size, struct bh_problem *problem)
-{
-    void *memory = MAP_FAILED;
-    int error;
-
-    if (ftruncate(fd, (off_t)size) == 0)
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED)
-        return bhi_problem_set(problem, BH_E_MEMORY, errno, "no memory for a reply of %zu bytes",
-                               size);
-    if (!populate(memory, size))
-        error = bhi_problem_set(problem, BH_E_MEMORY, errno, "no memory for a reply of %zu bytes",
-                                size);
-    else
-        error = bh_wire_write(memory, size, value, 1);
-    munmap(memory, size);
-    return error;
-}
-
-static int seal_and_send(int fd, uint64_t serial, size_t size, struct bh_problem *problem)
-{
-    struct bhl_control message = {.magic = BHL_MAGIC,
-                                  .type = BHL_CONTROL_SEGMENT,
-                                  .version = BHL_VERSION,
-                                  .id = serial,
-                                  .bytes = size};
-    int error;
-
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-        return bhi_problem_set(problem, BH_E_SYSTEM, errno, "cannot seal the reply: %s",
-                               strerror(errno));
-    if (!bhl_worker_control_ours())
-        return bhi_problem_set(problem, BH_E_SYSTEM, 0,
-                               "the control socket was closed in this process");
-    error = bhl_worker_send(&message, fd);
-    if (error != 0)
-        return bhi_problem_set(problem, BH_E_SYSTEM, error, "cannot send the reply: %s",
-                               strerror(error));
-    return BH_OK;
-}
-
-int bhl_worker_segment_send(uint64_t serial, const bh_value *value, size_t size,
-                            struct bh_problem *problem)
-{
-    int fd = make_file(size, problem);
-    int error;
-
-    if (fd < 0)
-        return problem->code;
-    error = fill_file(fd, value, size, problem);
-    if (error == BH_OK)
-        error = seal_and_send(fd, serial, size, problem);
-    close(fd);
-    return error;
+    /* The bell, which was loaded before, pairs with the dispatcher's. */
+    if (kept.id <= atomic_load_explicit(&request->segment_dropped, memory_order_relaxed))
+        drop(&kept);
+    if (buffer.id <= atomic_load_explicit(&request->buffer_dropped, memory_order_relaxed))
+        drop(&buffer);
 }

@@ -15,12 +15,14 @@
  */
 #include "arena.h"
 
+#include "protocol.h"
+
 #include <string.h>
 #include <winternl.h>
 
 /* A name: 24 bits of generation, 40 of place. */
 #define PLACE_BITS 40
-#define GENERATION_MOST 0xffffffu
+#define GENERATION_MOST (BHW_BUFFER_GENERATION - 1)
 
 /* Sections grow in steps of this. */
 #define STEP UINT64_C(65536)
@@ -74,15 +76,65 @@ static int make(struct bhw_arena *arena, uint64_t room, HANDLE *section)
 /** See arena.h. */
 void bhw_arena_begin(struct bhw_arena *arena)
 {
-    arena->used = 0;
+    arena->used = arena->held = 0;
+}
+
+/** See arena.h. */
+bool bhw_arena_fits(const struct bhw_arena *arena, uint64_t bytes)
+{
+    return bytes <= arena->room && arena->held <= arena->room - bytes;
+}
+
+/** See arena.h. */
+int bhw_arena_hold(struct bhw_arena *arena, uint64_t bytes, uint32_t least, HANDLE *section,
+                   void **at)
+{
+    uint64_t needed = arena->wanted > bytes && arena->wanted <= BHW_ARENA_KEPT_MOST
+                          ? BHW_ARENA_SPACE(arena->wanted)
+                          : bytes;
+
+    *section = NULL;
+    *at = NULL;
+    if (arena->held == 0 && arena->old == NULL && needed > arena->room) {
+        bhw_arena_drop(arena); /* first, so that there are never two */
+        if (make(arena, room_for(needed, least), section) != BH_OK)
+            return BH_E_MEMORY;
+    }
+    if (!bhw_arena_fits(arena, bytes))
+        return BH_OK;
+    *at = arena->memory + arena->held;
+    arena->held += bytes;
+    arena->used = arena->held;
+    return BH_OK;
+}
+
+/** See arena.h. */
+bool bhw_arena_name(const struct bhw_arena *arena, const void *data, size_t bytes, uint64_t *name)
+{
+    uintptr_t base = (uintptr_t)arena->memory;
+    uintptr_t at = (uintptr_t)data;
+
+    if (arena->held == 0 || at < base || at - base > arena->held ||
+        bytes > arena->held - (at - base) || (at - base) % BHW_PLACE_ALIGNMENT != 0)
+        return false;
+    *name = (uint64_t)arena->generation << PLACE_BITS | (at - base);
+    return true;
+}
+
+/** See arena.h. */
+void bhw_arena_retire(struct bhw_arena *arena)
+{
+    arena->old = arena->memory;
+    arena->memory = NULL;
+    arena->room = arena->held = arena->used = 0;
 }
 
 /** See arena.h. */
 int bhw_arena_reserve(struct bhw_arena *arena, uint64_t bytes, uint32_t least, HANDLE *section)
 {
     *section = NULL;
-    arena->used = 0;
-    if (bytes <= arena->room)
+    arena->used = arena->held;
+    if (bhw_arena_fits(arena, bytes))
         return BH_OK;
     bhw_arena_drop(arena); /* first, so that there are never two */
     return make(arena, room_for(bytes, least), section);
@@ -93,7 +145,7 @@ uint64_t bhw_arena_put(struct bhw_arena *arena, const void *data, size_t bytes)
 {
     uint64_t place = arena->used;
 
-    memcpy(arena->memory + place, data, bytes);
+    memmove(arena->memory + place, data, bytes); /* it may lie partly in a buffer */
     arena->used += BHW_ARENA_SPACE(bytes);
     return (uint64_t)arena->generation << PLACE_BITS | place;
 }
@@ -101,9 +153,14 @@ uint64_t bhw_arena_put(struct bhw_arena *arena, const void *data, size_t bytes)
 /** See arena.h. */
 bool bhw_arena_settle(struct bhw_arena *arena)
 {
+    if (arena->old != NULL)
+        UnmapViewOfFile(arena->old);
+    arena->old = NULL;
     arena->wanted -= arena->wanted / FADING;
     if (arena->used > arena->wanted)
         arena->wanted = arena->used;
+    if (arena->memory == NULL)
+        return false;
     if (arena->room <= BHW_ARENA_KEPT_MOST &&
         (arena->room <= SMALL || arena->room / FAR_LARGER <= arena->wanted))
         return false;
@@ -121,6 +178,12 @@ void bhw_arena_drop(struct bhw_arena *arena)
 }
 
 /* ---- reading ---- */
+
+/** See arena.h. */
+uint64_t bhw_arena_reference(uint32_t generation, uint64_t place)
+{
+    return (uint64_t)generation << PLACE_BITS | place;
+}
 
 /** See arena.h. */
 uint32_t bhw_arena_generation(uint64_t name)
@@ -176,7 +239,7 @@ int bhw_arena_view_find(struct bhw_arena_view *view, uint64_t name, size_t bytes
     uint64_t place = name & ((UINT64_C(1) << PLACE_BITS) - 1);
 
     if (view->generation == 0 || bhw_arena_generation(name) != view->generation ||
-        place % BHW_ARENA_ALIGNMENT != 0 || place > view->room || bytes > view->room - place)
+        place % BHW_PLACE_ALIGNMENT != 0 || place > view->room || bytes > view->room - place)
         return BH_E_SYNTAX;
     int rc = map(view);
     if (rc == BH_OK)

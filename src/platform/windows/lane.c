@@ -238,7 +238,7 @@ static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, D
     DISPPARAMS parameters = {.cArgs = (UINT)call->argument_count};
     enum bhp_lane_end end;
 
-    bhw_blobs_begin(&run, worker);
+    bhw_blobs_begin(&run, worker, call);
     int rc = call->argument_count > UINT16_MAX
                  ? bhi_problem_set(&problem, BH_E_TOO_LARGE, 0, "more than 65535 arguments")
                  : bhw_arguments_from_values(&parameters.rgvarg, call->arguments,
@@ -247,7 +247,7 @@ static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, D
         end = invoke(worker, call, id, &parameters, &run, reply);
     else
         end = unsent(rc, &problem, reply);
-    bhw_blobs_end(&run);
+    bhw_blobs_end(&run, end, reply);
     if (rc == BH_OK)
         bhw_arguments_free(parameters.rgvarg, call->argument_count);
     return end;
@@ -283,6 +283,9 @@ static bool is_elsewhere(void)
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply)
 {
-    return is_elsewhere() ? bhw_deputy_call(worker, call, reply)
-                          : bhw_lane_call(worker, call, reply);
+    enum bhp_lane_end end =
+        is_elsewhere() ? bhw_deputy_call(worker, call, reply) : bhw_lane_call(worker, call, reply);
+
+    reply->kept = bhw_blobs_kept(worker);
+    return end;
 }

@@ -29,11 +29,17 @@ bool bhw_lane_is_transport(HRESULT result);
 struct bhw_blob_run {
     bhp_worker *worker;
     bool fetched;           /* the worker's arena was fetched for this call's reply */
+    bool found;             /* the reply named a payload */
+    bool large;             /* a payload went beside the call, or came */
+    bhp_memory *memory;     /* in which payloads are named; or NULL */
+    bhp_memory *loan;       /* blank: the reply may be borrowed; NULL: not */
     struct bhw_blobs blobs; /* to be handed to the translation */
 };
 
-void bhw_blobs_begin(struct bhw_blob_run *run, bhp_worker *worker);
+void bhw_blobs_begin(struct bhw_blob_run *run, bhp_worker *worker, const struct bhp_call *call);
+/** Whether memory for payloads is kept, here or in the worker. */
+bool bhw_blobs_kept(const bhp_worker *worker);
 /** The reply has been read, or there is none. */
-void bhw_blobs_end(struct bhw_blob_run *run);
+void bhw_blobs_end(struct bhw_blob_run *run, enum bhp_lane_end end, struct bhp_reply *reply);
 
 #endif

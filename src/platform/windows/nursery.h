@@ -10,6 +10,7 @@
  *   hello.c     moniker, greeting, methods     output.c    the pipe of stdout and stderr
  *   lane*.c     requests and replies           obituary.c  what the system says of it
  *   blobs.c     payloads in arenas             box.c       what it wrote about itself
+ *   memory.c    memory beside the arenas
  *   deputy.c    calls for callers in other apartments
  *   dump.c      the time that a dump may take
  *
@@ -22,6 +23,7 @@
 #define BHW_NURSERY_H
 
 #include "arena.h"
+#include "core/keep.h"
 #include "core/methods.h"
 #include "core/platform.h"
 #include "protocol.h"
@@ -112,6 +114,15 @@ enum {
 
 struct bhw_deputy;
 
+/** Memory shared with a worker. */
+struct bhp_memory {
+    _Atomic uint32_t users; /* pairs with itself: who takes the last one away frees */
+    void *at;               /* its view; NULL: none */
+    HANDLE section;         /* or NULL */
+    uint64_t bytes;
+    uint32_t generation; /* under which the worker knows it; 0: it does not */
+};
+
 struct bhp_worker {
     bhp_nursery *nursery;
     void *owner;
@@ -163,6 +174,9 @@ struct bhp_worker {
     struct bhw_deputy *deputy;
     struct bhw_arena request;
     struct bhw_arena_view reply;
+    bhp_memory *lent; /* that the memory of `reply` belongs to, once it was borrowed */
+    uint32_t buffer;  /* generation of the buffer that it was told of; 0: none is in use */
+    uint32_t buffers; /* told of so far */
 };
 
 /* ---- loop.c ---- */
@@ -190,6 +204,11 @@ WCHAR *bhw_spec_command(const struct bhw_spec *spec, const WCHAR *argument);
 /** Makes the sections, the events and the job. */
 int bhw_sections_make(bhp_worker *worker, struct bh_problem *problem);
 void bhw_sections_free(bhp_worker *worker);
+/** A memory with one user, all else zero. NULL when there is no memory for it. */
+bhp_memory *bhw_memory_blank(void);
+/** One user more. @return memory */
+bhp_memory *bhw_memory_use(bhp_memory *memory);
+
 /** Unmaps its arenas. */
 void bhw_blobs_free(bhp_worker *worker);
 

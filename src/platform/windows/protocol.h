@@ -51,8 +51,12 @@
  * does not have stores it in its `…_taken`, then takes the handle, maps the section and closes the
  * handle. Before the writer announces the next section it closes the handle of the one before,
  * unless that was taken. `dropped` says that a generation will not be named any more: the reader
- * lets it go, the worker when the bell is rung. A stranger's references are refused, and a reply to
- * it has none.
+ * lets it go, the worker when the bell is rung or the next call comes. The dispatcher says in
+ * `reply_dropped` that it has let go of a generation of the worker's, and the worker does the same.
+ * A stranger's references are refused, and a reply to it has none.
+ *
+ * A session's buffer is a third such section, written by the dispatcher: it has words of its own,
+ * `buffer` and `buffer_taken`, and its generations have the bit BHW_BUFFER_GENERATION.
  *
  * Dump. If `dump_path` is not empty, a worker that faults or aborts stores BHW_DUMP_BEGUN, sets
  * `dumping`, writes a minidump to that path, stores how that went, and ends as it would have
@@ -69,7 +73,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BHW_VERSION 1u
+#define BHW_VERSION 2u
 #define BHW_MAGIC 0x4b574842u /* "BHWK" */
 #define BHW_ARGUMENT "--bulkhead="
 #define BHW_ENVIRONMENT "BULKHEAD_CHANNEL"
@@ -101,6 +105,11 @@ enum { BHW_DUMP_NONE, BHW_DUMP_BEGUN, BHW_DUMP_WRITTEN, BHW_DUMP_FAILED };
  * 1077 arena    0.50   0.66   0.65    0.67    0.5      1.1    12 */
 #define BHW_BLOB_BYTES 8192u
 
+/** Marks the generations of buffers; those of arenas stay below. */
+#define BHW_BUFFER_GENERATION 0x800000u
+/** Payloads begin at multiples of this; those that were copied, of BHW_ARENA_ALIGNMENT. */
+#define BHW_PLACE_ALIGNMENT 8u
+
 /** What the writer of an arena says about it. */
 struct bhw_arena_words {
     _Atomic uint64_t handle;     /* in the worker's process; 0: none */
@@ -131,8 +140,9 @@ struct bhw_call_section {
     _Atomic uint32_t bound;               /* the dispatcher holds the object */
     _Atomic uint64_t received;            /* the reply to this serial has arrived */
     struct bhw_arena_words request;
-    _Atomic uint32_t reply_taken; /* generation of the worker's arena */
-    uint32_t reserved;
+    _Atomic uint32_t reply_taken;   /* generation of the worker's arena */
+    _Atomic uint32_t reply_dropped; /* likewise: the dispatcher has let it go */
+    struct bhw_arena_words buffer;
 };
 
 /** Fault record. `state` is written last. */
@@ -166,8 +176,8 @@ struct bhw_box_section {
     _Atomic uint64_t progress_total;
     _Atomic uint64_t greeted; /* the argument of the latest BHW_DISPID_METHODS that had one */
     struct bhw_arena_words reply;
-    _Atomic uint32_t dump; /* BHW_DUMP_… */
-    uint32_t reserved;
+    _Atomic uint32_t dump;         /* BHW_DUMP_… */
+    _Atomic uint32_t buffer_taken; /* generation of the dispatcher's buffer */
     _Alignas(64) struct bhw_fault fault;
 };
 
@@ -182,6 +192,7 @@ BHW_AT(bhw_call_section, serial, 1024);
 BHW_AT(bhw_call_section, received, 1048);
 BHW_AT(bhw_call_section, request, 1056);
 BHW_AT(bhw_call_section, reply_taken, 1072);
+BHW_AT(bhw_call_section, buffer, 1080);
 BHW_AT(bhw_box_section, started, 16);
 BHW_AT(bhw_box_section, greeted, 56);
 BHW_AT(bhw_box_section, reply, 64);
@@ -190,7 +201,7 @@ BHW_AT(bhw_box_section, fault, 128);
 BHW_AT(bhw_fault, thread_id, 24);
 BHW_AT(bhw_fault, module, 64);
 BHW_AT(bhw_fault, registers, 192);
-_Static_assert(sizeof(struct bhw_call_section) == 1088, "call section");
+_Static_assert(sizeof(struct bhw_call_section) == 1152, "call section");
 _Static_assert(sizeof(struct bhw_box_section) == 640, "box section");
 #undef BHW_AT
 

@@ -24,10 +24,13 @@ struct bhw_blobs {
                            copying it */
     void *context;    /**< handed to all */
     /** A message begins whose payloads to put() take up so many bytes, the sum of their
-     * BHW_ARENA_SPACE(). May be NULL. */
+     * BHW_ARENA_SPACE(). May be NULL. BH_E_STATE: what could be named cannot be any more; count
+     * again. */
     int (*reserve)(void *context, uint64_t bytes);
     /** Keeps a copy of `bytes` (at least 1) bytes, and names it. NULL: never. */
     int (*put)(void *context, const void *data, size_t bytes, uint64_t *name);
+    /** Names bytes where they lie, if they lie where they can be named. NULL: never. */
+    bool (*name)(void *context, const void *data, size_t bytes, uint64_t *name);
     /** Where that lies which a name from outside stands for, until the next find(), or, in place,
      * for as long as the value is needed; BH_E_SYNTAX when there is no such name, or less than
      * `bytes` behind it. NULL: references are refused. */

@@ -125,6 +125,13 @@ static VARTYPE block_vartype(unsigned type)
     }
 }
 
+/* Whether it lies where it can be named. */
+static bool is_named(const struct writer *w, const bh_value *value, uint64_t bytes, uint64_t *name)
+{
+    return w->blobs->name && bytes <= SIZE_MAX &&
+           w->blobs->name(w->blobs->context, value->as.bytes, (size_t)bytes, name);
+}
+
 static int write_reference(const struct writer *w, VARIANT *out, const bh_value *value,
                            size_t bytes)
 {
@@ -134,7 +141,8 @@ static int write_reference(const struct writer *w, VARIANT *out, const bh_value 
 
     if (rc != BH_OK)
         return rc;
-    rc = w->blobs->put(w->blobs->context, value->as.bytes, bytes, &name);
+    if (!is_named(w, value, bytes, &name))
+        rc = w->blobs->put(w->blobs->context, value->as.bytes, bytes, &name);
     if (rc != BH_OK)
         return fail(w, rc);
     V_VT(&parts[0]) = VT_UI1;
@@ -166,7 +174,8 @@ static uint64_t space_for(const struct writer *w, const bh_value *values, uint64
 
     for (uint64_t i = 0; i < count; i++) {
         uint64_t bytes = block_bytes(&values[i]);
-        if (is_large(w, bytes))
+        uint64_t name;
+        if (is_large(w, bytes) && !is_named(w, &values[i], bytes, &name))
             space += BHW_ARENA_SPACE(bytes);
         if (bhi_is_container(&values[i]))
             space +=
@@ -182,6 +191,8 @@ static int reserve(const struct writer *w, const bh_value *values, size_t count)
     uint64_t space = may_put ? space_for(w, values, count) : 0;
     int rc = space > 0 ? w->blobs->reserve(w->blobs->context, space) : BH_OK;
 
+    if (rc == BH_E_STATE)
+        rc = w->blobs->reserve(w->blobs->context, space_for(w, values, count));
     return rc == BH_OK ? rc : fail(w, rc);
 }
 

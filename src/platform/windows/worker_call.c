@@ -266,12 +266,13 @@ static HRESULT serve(const struct bhw_worker_invocation *invocation)
     busy = false;
     served++;
     result = give_answer(invocation);
-    if (!own)
-        return result;
-    bhw_worker_blobs_end();
-    /* Pairs with the dispatcher's load in bhp_worker_box(). */
-    atomic_store_explicit(&bhw_worker_end.box->committed, bhw_worker_end.taken,
-                          memory_order_release);
+    if (own) {
+        bhw_worker_blobs_end();
+        /* Pairs with the dispatcher's load in bhp_worker_box(). */
+        atomic_store_explicit(&bhw_worker_end.box->committed, bhw_worker_end.taken,
+                              memory_order_release);
+    }
+    bhw_worker_buffers_end();
     return result;
 }
 

@@ -131,6 +131,8 @@ struct bhw_blobs *bhw_worker_blobs(void);
 /** Before and after each of the dispatcher's calls. */
 void bhw_worker_blobs_begin(void);
 void bhw_worker_blobs_end(void);
+/** After each call, also a stranger's: frees the buffers that were ordinary memory. */
+void bhw_worker_buffers_end(void);
 /** Between calls, when the bell has been rung: lets go what the dispatcher has dropped. */
 void bhw_worker_blobs_look(void);
 
