@@ -46,6 +46,7 @@ static void set_options(struct bh_pool_options *options, const char *worker)
     options->min_workers = options->max_workers = 1;
     options->recycle_requests = 1;
     options->recycle_jitter_percent = 0;
+    options->templates = 0; /* bench-template is about those */
 }
 
 static bh_pool *open_pool(const char *worker)

@@ -351,6 +351,7 @@ int main(int argc, char **argv)
     struct bh_worker worker = BH_WORKER_INIT;
 
     worker.methods = methods;
+    worker.fork_safe = true;
     worker.init = init;
     worker.idle = idle;
     return bh_worker_main(argc, argv, &worker);

@@ -52,5 +52,5 @@ static const struct bh_method methods[] = {
 };
 
 BH_EXPORT const struct bh_worker bulkhead_plugin = {
-    sizeof(struct bh_worker), methods, init, NULL, NULL, 0,
+    sizeof(struct bh_worker), methods, init, NULL, NULL, 0, true,
 };

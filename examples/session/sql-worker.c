@@ -92,6 +92,7 @@ int main(int argc, char **argv)
     struct bh_worker worker = BH_WORKER_INIT;
 
     worker.methods = methods;
+    worker.fork_safe = true;
     worker.init = init;
     return bh_worker_main(argc, argv, &worker);
 }

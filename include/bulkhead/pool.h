@@ -288,7 +288,9 @@ BH_API void bh_cancel_free(bh_cancel *cancel);
     X(BH_EVENT_LAUNCHER, "launcher") /* the launcher was lost or is back: `text` */                \
     X(BH_EVENT_REPLACED, "replaced") /* every worker is of the current generation */               \
     X(BH_EVENT_SESSION_LOST,                                                                       \
-      "session lost") /* its worker ended, or its time was over: cookie, `text`; `death` if any */
+      "session lost") /* its worker ended, or its time was over: cookie, `text`; `death` if any */ \
+    X(BH_EVENT_TEMPLATE,                                                                           \
+      "template") /* workers can be forked from one: pid; or it was lost: `text` says how */
 
 enum bh_event_type { BH_EVENT_LIST(BH_ENUM_MEMBER) BH_EVENT_COUNT };
 BH_API const char *bh_event_name(unsigned type);
@@ -368,7 +370,9 @@ struct bh_rlimit {
     X(output_tail_bytes, u32, 16384, 0, 16777216, "output-tail-kib", 1024,                         \
       "end of a worker's output that is kept for its death record")                                \
     X(dump_timeout_ms, u32, 30000, 100, 600000, "dump-timeout-ms", 1,                              \
-      "time a dying worker has to write its minidump, if dumps are wanted (Windows)")
+      "time a dying worker has to write its minidump, if dumps are wanted (Windows)")              \
+    X(templates, u32, 1, 0, 2, "templates", 1,                                                     \
+      "fork-safe workers from a warm template, on Linux: 0 never, 1 once there is one, 2 always")
 
 #define BH_OPTION_TYPE_u32 uint32_t
 #define BH_OPTION_TYPE_u64 uint64_t
@@ -543,6 +547,7 @@ struct bh_snapshot {
     struct bh_histogram wait;       /**< of requests that got a worker: in the queue */
     struct bh_worker_info *workers; /**< `worker_count` of them, by cookie; owned */
     size_t worker_count;
+    uint64_t template_starts; /**< workers that were forked from a template */
 };
 /** Fills *snapshot. @return BH_OK, BH_E_MEMORY, BH_E_FORKED */
 BH_API int bh_pool_snapshot(bh_pool *pool, struct bh_snapshot *snapshot);

@@ -52,10 +52,25 @@ struct bh_worker {
     void (*idle)(void *context);
     uint32_t
         idle_exit_ms; /**< leave after this long without a request; 0: the dispatcher decides */
+    /**
+     * Linux: init() may run once in a *template*, a process that serves nothing, and workers are
+     * forked from it: see bh_pool_options.templates. By this the worker promises that after init()
+     *  - the process has one thread (with more, no template is made);
+     *  - it holds no descriptor, socket, lock, timer or shared mapping that must not be in several
+     *    processes at once: connect and open such things at the first request;
+     *  - nothing depends on what init() learnt of its process: number, parent, session, cookie;
+     *  - equal seeds of random generators and equal addresses in all workers do no harm: address
+     *    randomisation is shared.
+     * Fork handlers (pthread_atfork()) run. BULKHEAD_COOKIE is all zeros in a template. What init()
+     * writes there shows in BH_EVENT_TEMPLATE if the template is lost, never as output of a worker.
+     * fini() and atexit() functions run in each worker that leaves, never in the template. Memory
+     * limits count shared pages in each worker. Elsewhere than on Linux it means nothing.
+     */
+    bool fork_safe;
 };
 #define BH_WORKER_INIT                                                                             \
     {                                                                                              \
-        sizeof(struct bh_worker), NULL, NULL, NULL, NULL, 0                                        \
+        sizeof(struct bh_worker), NULL, NULL, NULL, NULL, 0, false                                 \
     }
 
 /**

@@ -144,8 +144,8 @@ void cli_settings_deinit(struct cli_settings *settings);
  * `most` */
 bool cli_parse_number(const char *text, size_t length, uint64_t most, uint64_t *number);
 
-/** The default of a numeric option for these commands, in the unit of its name. */
-uint64_t cli_option_initial(const struct bh_option_info *info);
+/** The default of a numeric option for a command, in the unit of its name. */
+uint64_t cli_option_initial(const struct bh_option_info *info, const struct cli_command *command);
 
 /** The text in `names` (`count` of them) that `text` was probably meant to be, or NULL. */
 const char *cli_suggest(const char *text, const char *const *names, size_t count);

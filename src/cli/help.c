@@ -57,7 +57,7 @@ static void print_row(const char *name, const char *value, const char *help)
     print_wrapped(help);
 }
 
-static void print_numeric(void)
+static void print_numeric(const struct cli_command *command)
 {
     const struct bh_option_info *info;
 
@@ -65,8 +65,8 @@ static void print_numeric(void)
         char help[256];
 
         snprintf(help, sizeof help, "%s (%llu;\x1f%llu\x1fto\x1f%llu)", info->help,
-                 (unsigned long long)cli_option_initial(info), (unsigned long long)info->minimum,
-                 (unsigned long long)info->maximum);
+                 (unsigned long long)cli_option_initial(info, command),
+                 (unsigned long long)info->minimum, (unsigned long long)info->maximum);
         print_row(info->name, "N", help);
     }
 }
@@ -91,7 +91,7 @@ static void print_group(const struct cli_group *group, const struct cli_command 
         return;
     cli_print("\n%s%s%s\n", cli_bold(), group->title, cli_plain());
     if (group->options == NULL) {
-        print_numeric();
+        print_numeric(command);
         return;
     }
     for (const struct cli_option *option = group->options; option->name != NULL; option++) {

@@ -290,8 +290,10 @@ const struct cli_group cli_groups[] = {
 /* ---- looking up -------------------------------------------------------------------------- */
 
 /* One program needs one worker, unless somebody says otherwise. */
-uint64_t cli_option_initial(const struct bh_option_info *info)
+uint64_t cli_option_initial(const struct bh_option_info *info, const struct cli_command *command)
 {
+    if (strcmp(info->name, "templates") == 0 && command->bit != CLI_MAP)
+        return 0;
     return strcmp(info->name, "max-workers") == 0 ? 1 : info->initial;
 }
 
@@ -403,8 +405,10 @@ int cli_settings_read(struct cli_settings *settings, const struct cli_command *c
     memset(settings, 0, sizeof *settings);
     bh_pool_options_init(&settings->pool);
     settings->pool.min_workers = 1;
-    if (command->bit != CLI_MAP) /* there one worker is enough */
+    if (command->bit != CLI_MAP) { /* there one worker is enough, and it starts once */
         settings->pool.max_workers = 1;
+        settings->pool.templates = 0;
+    }
     for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
         if (strcmp(argv[i], "--") == 0) {
             settings->literal = true;

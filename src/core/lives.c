@@ -256,6 +256,9 @@ int bhi_life_start(bh_pool *pool, int64_t now, struct bh_problem *problem)
     bhp_mutex_lock(&pool->lock);
     life->generation = pool->generation; /* of before the start: what runs then may be older */
     bhp_mutex_unlock(&pool->lock);
+    if (life->generation != pool->nursery_generation)
+        bhp_nursery_renew(pool->nursery);
+    pool->nursery_generation = life->generation;
     life->state = BH_WORKER_STARTING;
     life->trim_at = BHP_FOREVER;
     life->started_at = now;

@@ -97,6 +97,19 @@ int bhp_nursery_open(bhp_nursery **nursery, const struct bh_pool_options *option
 /** Kills what is left and waits until it is gone. Every worker must have been freed. NULL is fine.
  */
 void bhp_nursery_close(bhp_nursery *nursery);
+/** Workers that are asked for from now on are of a new generation: nothing that was prepared for
+ * starting workers before is used for them. */
+void bhp_nursery_renew(bhp_nursery *nursery);
+
+/** What happened to the template, from which a nursery may fork workers. */
+struct bhp_template_news {
+    bool ready;     /* it can fork; else it was lost */
+    int64_t pid;    /* 0: there was no process */
+    char text[232]; /* lost: why, and the end of what it wrote, fit to print */
+};
+/** Takes the oldest piece of news. @return whether there was one */
+bool bhp_nursery_template(bhp_nursery *nursery, struct bhp_template_news *news);
+
 /** Whether this process is not the one that opened the nursery but a forked child of it. Costs a
  * load. Any thread. In a child nothing else of the contract may be called. */
 bool bhp_nursery_forked(const bhp_nursery *nursery);
@@ -206,6 +219,8 @@ void bhp_worker_quit(bhp_worker *worker);
 void bhp_worker_nudge(bhp_worker *worker, uint64_t serial);
 /** 0 until STARTED. */
 int64_t bhp_worker_pid(const bhp_worker *worker);
+/** Whether a worker that was STARTED was forked from a template. */
+bool bhp_worker_forked(const bhp_worker *worker);
 /** The announced methods of a READY worker: an array of {name, help} maps that belongs to the
  * worker. */
 const bh_value *bhp_worker_methods(const bhp_worker *worker);
@@ -215,7 +230,8 @@ const char *bhp_worker_moniker(const bhp_worker *worker);
 /** Copies what the worker wrote to stdout and stderr, without blocking. @return bytes, 0: nothing
  * now */
 size_t bhp_worker_output(bhp_worker *worker, char *buffer, size_t size);
-/** Anonymous memory of the process now, 0 when it cannot be told. */
+/** Anonymous memory of the process now, pages that it shares with a template included; 0 when it
+ * cannot be told. */
 uint64_t bhp_worker_rss(bhp_worker *worker);
 /** Copies the box. Any thread, until bhp_worker_free(). */
 void bhp_worker_box(const bhp_worker *worker, struct bhp_box *box);
@@ -231,7 +247,8 @@ enum bhp_event_type {
     BHP_EVENT_READY,   /* it shook hands and can serve */
     BHP_EVENT_OUTPUT,  /* bhp_worker_output() has something */
     BHP_EVENT_EXITED,  /* it has ended and been reaped */
-    BHP_EVENT_LOST /* the nursery itself was lost (owner NULL); EXITED follows for each worker */
+    BHP_EVENT_LOST, /* the nursery itself was lost (owner NULL); EXITED follows for each worker */
+    BHP_EVENT_TEMPLATE /* bhp_nursery_template() has something (owner NULL) */
 };
 
 struct bhp_event {

@@ -234,6 +234,9 @@ struct bh_pool {
     uint64_t retried;
     struct bh_histogram latency;
     struct bh_histogram wait;
+
+    uint64_t template_starts;
+    uint64_t nursery_generation; /* that the nursery prepares for. The supervisor's */
 };
 
 /* ---- queue.c: tickets and leases. All with the lock held ---- */

@@ -86,6 +86,7 @@ static void copy_counters(const bh_pool *pool, struct bh_snapshot *snapshot)
     memcpy(snapshot->worker_state, pool->count, sizeof(snapshot->worker_state));
     snapshot->latency = pool->latency;
     snapshot->wait = pool->wait;
+    snapshot->template_starts = pool->template_starts;
 }
 
 int bh_pool_snapshot(bh_pool *pool, struct bh_snapshot *snapshot)

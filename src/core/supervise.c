@@ -259,15 +259,36 @@ static void on_ready(struct bhi_life *life, int64_t now)
     bhp_mutex_unlock(&pool->lock);
 }
 
+static void on_started(struct bhi_life *life, int64_t now)
+{
+    bh_pool *pool = life->pool;
+
+    bhp_mutex_lock(&pool->lock);
+    pool->template_starts += bhp_worker_forked(life->worker);
+    bhi_life_feed(life, BHI_LIFE_STARTED, now);
+    bhp_mutex_unlock(&pool->lock);
+}
+
+/* Nothing of it concerns the policy: workers start without a template as well. */
+static void on_template(bh_pool *pool)
+{
+    struct bhp_template_news news;
+
+    while (bhp_nursery_template(pool->nursery, &news)) {
+        struct bh_event event = {.pid = news.pid};
+        event.text = news.ready ? NULL : news.text;
+        event.text_length = news.ready ? 0 : strlen(news.text);
+        bhi_event_emit(pool, BH_EVENT_TEMPLATE, &event);
+    }
+}
+
 static void on_event(bh_pool *pool, const struct bhp_event *event, int64_t now)
 {
     struct bhi_life *life = event->owner;
 
     switch (event->type) {
     case BHP_EVENT_STARTED:
-        bhp_mutex_lock(&pool->lock);
-        bhi_life_feed(life, BHI_LIFE_STARTED, now);
-        bhp_mutex_unlock(&pool->lock);
+        on_started(life, now);
         break;
     case BHP_EVENT_READY:
         on_ready(life, now);
@@ -285,6 +306,9 @@ static void on_event(bh_pool *pool, const struct bhp_event *event, int64_t now)
         pool->tell |= UINT32_C(1) << BH_EVENT_LAUNCHER;
         bhp_mutex_unlock(&pool->lock);
         tell_pool(pool);
+        break;
+    case BHP_EVENT_TEMPLATE:
+        on_template(pool);
         break;
     }
 }

@@ -13,6 +13,7 @@
 
 #include "platform/linux/launch_spec.h"
 #include "platform/linux/protocol.h"
+#include "platform/linux/socket.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,8 +51,19 @@ struct worker {
         struct report *next;
         struct worker *worker;
         struct bhl_launch message;
-        bool last; /* the worker is forgotten when it is sent */
-    } reports[2];  /* STARTED and EXITED, or NOT_STARTED */
+        bool last;     /* the worker is forgotten when it is sent */
+    } reports[2];      /* STARTED and EXITED, or NOT_STARTED */
+    uint32_t template; /* it is this template (cookie 0), or was forked from it; 0: neither */
+    bool ordered;      /* the template was asked to fork it; `fds` are kept until it has a pid */
+    int fds[BHL_FDS_MAX];
+};
+
+/** The present template. */
+struct template
+{
+    struct worker *worker; /* its process; NULL: there is none */
+    int socket;
+    bool ready;
 };
 
 struct launcher {
@@ -60,23 +72,47 @@ struct launcher {
     int signals;
     struct rlimit descriptors; /* RLIMIT_NOFILE as we found it */
     struct worker *workers;
+    struct template template;
     struct report *first, *last; /* reports that wait for room in the socket */
     int sweep_ms;                /* strays are looked for again after this; -1: there are none */
 };
 
 /** The worker with this process and no end yet, or NULL. */
 struct worker *worker_by_pid(const struct launcher *launcher, pid_t pid);
+/** The worker of this life, which runs or is about to be forked, or NULL. */
 struct worker *worker_by_cookie(const struct launcher *launcher, uint64_t cookie);
 /** Takes it off the list and frees it. */
 void worker_forget(struct launcher *launcher, struct worker *worker);
 
 /* ---- start.c ---- */
 
-/** Starts a worker and reports. @param fds request half, reply half, control, output; the caller's
- */
-void worker_start(struct launcher *launcher, uint64_t cookie, const int fds[4]);
+/** A worker that has no process yet, on the list. */
+struct worker *worker_new(struct launcher *launcher, uint64_t cookie);
+/** Starts its program and reports. @param fds request half, reply half, control, output; the
+ * caller's. Of a template: null device twice, socket, output; success is not reported.
+ * @return whether it runs */
+bool worker_start(struct launcher *launcher, struct worker *worker, const int fds[4]);
 /** Reports that a worker cannot be started, and why. */
-void worker_refuse(struct launcher *launcher, uint64_t cookie, int error, const char *step);
+void worker_refuse(struct launcher *launcher, struct worker *worker, int error, const char *step);
+
+/** Watches a worker that runs, and tells the dispatcher of it. */
+void worker_started(struct launcher *launcher, struct worker *worker);
+
+/* ---- template.c ---- */
+
+/** Makes a template, instead of the one there is. @param output the caller's */
+void template_start(struct launcher *launcher, uint32_t number, int output);
+/** Ends the template with this number, if it is the present one. */
+void template_drop(struct launcher *launcher, uint32_t number);
+/** Has a worker forked from the template with this number, when it is ready. @param fds taken, on
+ * success
+ * @return whether it took the order; else there is no such template, or it has no room */
+bool template_fork(struct launcher *launcher, struct worker *worker, uint32_t number,
+                   const int fds[4]);
+/** Reads what the template and its workers have to say. */
+void template_read(struct launcher *launcher);
+/** A process that was or is a template has ended; it is not reaped yet. */
+void template_ended(struct launcher *launcher, const struct worker *worker);
 
 /* ---- reports.c ---- */
 

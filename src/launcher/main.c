@@ -15,8 +15,6 @@
  */
 #include "launcher.h"
 
-#include "platform/linux/socket.h"
-
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -44,7 +42,7 @@ struct worker *worker_by_cookie(const struct launcher *launcher, uint64_t cookie
 {
     struct worker *w = launcher->workers;
 
-    while (w != NULL && (w->cookie != cookie || w->pid == 0))
+    while (w != NULL && (w->cookie != cookie || (w->pid == 0 && !w->ordered)))
         w = w->next;
     return w;
 }
@@ -74,10 +72,32 @@ static _Noreturn void leave(struct launcher *launcher)
 static void on_start(struct launcher *launcher, const struct bhl_launch *message,
                      struct bhl_mail *mail)
 {
-    if (mail->fd_count == 4)
-        worker_start(launcher, message->cookie, mail->fds);
-    else if (mail->fds_cut)
-        worker_refuse(launcher, message->cookie, EMFILE, "receiving the worker's descriptors");
+    if (mail->fd_count == 4) {
+        struct worker *worker = worker_new(launcher, message->cookie);
+        if (template_fork(launcher, worker, message->template, mail->fds))
+            mail->fd_count = 0;
+        else
+            worker_start(launcher, worker, mail->fds);
+    } else if (mail->fds_cut)
+        worker_refuse(launcher, worker_new(launcher, message->cookie), EMFILE,
+                      "receiving the worker's descriptors");
+    else
+        leave(launcher);
+}
+
+static void on_kill(struct launcher *launcher, uint64_t cookie)
+{
+    struct worker *worker = worker_by_cookie(launcher, cookie);
+
+    if (worker != NULL && worker->pid > 0) /* 0: reaped, its report waits */
+        kill(worker->pid, SIGKILL);
+}
+
+static void on_template(struct launcher *launcher, const struct bhl_launch *message,
+                        const struct bhl_mail *mail)
+{
+    if (mail->fd_count == 1)
+        template_start(launcher, message->template, mail->fds[0]);
     else
         leave(launcher);
 }
@@ -94,15 +114,16 @@ static void on_order(struct launcher *launcher)
     if (mail.bytes != sizeof(message) || mail.cut || message.magic != BHL_MAGIC ||
         message.version != BHL_VERSION)
         leave(launcher);
-    if (message.type == BHL_LAUNCH_START) {
+    if (message.type == BHL_LAUNCH_START)
         on_start(launcher, &message, &mail);
-    } else if (message.type == BHL_LAUNCH_KILL) {
-        struct worker *worker = worker_by_cookie(launcher, message.cookie);
-        if (worker != NULL && worker->pid > 0) /* 0: reaped, its report waits */
-            kill(worker->pid, SIGKILL);
-    } else {
+    else if (message.type == BHL_LAUNCH_KILL)
+        on_kill(launcher, message.cookie);
+    else if (message.type == BHL_LAUNCH_TEMPLATE)
+        on_template(launcher, &message, &mail);
+    else if (message.type == BHL_LAUNCH_TEMPLATE_DROP)
+        template_drop(launcher, message.template);
+    else
         leave(launcher);
-    }
     bhl_mail_drop(&mail);
 }
 
@@ -145,6 +166,8 @@ static void handle(struct launcher *launcher, const struct epoll_event *event)
         leave(launcher);
     else if (what == &on_signal)
         on_children(launcher);
+    else if (what == &launcher->template)
+        template_read(launcher);
     else if (what != &on_socket)
         reap_worker(launcher, what);
     else if (event->events & ~(uint32_t)EPOLLOUT)

@@ -54,6 +54,8 @@ void reap_worker(struct launcher *launcher, struct worker *worker)
     if (waitid(P_PID, (id_t)worker->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
         info.si_pid != worker->pid)
         return;
+    if (worker->cookie == 0)
+        template_ended(launcher, worker);
     kill(-worker->pid, SIGKILL);
     if (wait4(worker->pid, &message.value, 0, &usage) != worker->pid)
         return;
@@ -74,6 +76,10 @@ void reap_children(struct launcher *launcher)
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0)
             return;
         struct worker *worker = worker_by_pid(launcher, info.si_pid);
+        if (worker == NULL) { /* or one just forked, whose word is still in the socket */
+            template_read(launcher);
+            worker = worker_by_pid(launcher, info.si_pid);
+        }
         if (worker != NULL)
             reap_worker(launcher, worker);
         else

@@ -11,8 +11,6 @@
  */
 #include "launcher.h"
 
-#include "platform/linux/socket.h"
-
 /* @return 1: it is out; 0: no room now; -1: nobody listens any more */
 static int send_one(const struct report *r)
 {
@@ -56,6 +54,7 @@ bool report(struct launcher *launcher, struct worker *worker, const struct bhl_l
     r->message.magic = BHL_MAGIC;
     r->message.version = BHL_VERSION;
     r->message.cookie = worker->cookie;
+    r->message.template = worker->template;
     if (launcher->last != NULL)
         launcher->last->next = r;
     else

@@ -199,17 +199,19 @@ static void report_failure(struct launcher *launcher, struct worker *worker, int
 /* The two places in the specification's arrays that differ from worker to worker. */
 static void name_worker(const struct spec *spec, uint64_t cookie)
 {
+    int digits = cookie == 0 ? BHL_COOKIE_DIGITS : 1; /* a template leaves room for others */
     static char argument[256];
     static char variable[64];
 
-    snprintf(argument, sizeof(argument), BHL_ARGUMENT "%s,%llu,%lld", spec->pool,
+    snprintf(argument, sizeof(argument), BHL_ARGUMENT "%s,%0*llu,%lld", spec->pool, digits,
              (unsigned long long)cookie, (long long)spec->head->dispatcher);
-    snprintf(variable, sizeof(variable), BHL_ENVIRONMENT "=%llu", (unsigned long long)cookie);
+    snprintf(variable, sizeof(variable), BHL_ENVIRONMENT "=%0*llu", digits,
+             (unsigned long long)cookie);
     spec->arguments[spec->head->arguments] = argument;
     spec->environment[spec->head->environment] = variable;
 }
 
-static struct worker *new_worker(struct launcher *launcher, uint64_t cookie)
+struct worker *worker_new(struct launcher *launcher, uint64_t cookie)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
 
@@ -252,7 +254,15 @@ static bool clone_worker(struct worker *worker, struct child *c)
     return false;
 }
 
-void worker_start(struct launcher *launcher, uint64_t cookie, const int fds[4])
+void worker_started(struct launcher *launcher, struct worker *worker)
+{
+    struct bhl_launch message = {.type = BHL_LAUNCH_STARTED, .pid = worker->pid};
+
+    report(launcher, worker, &message, false);
+    watch(launcher, worker); /* else SIGCHLD tells */
+}
+
+bool worker_start(struct launcher *launcher, struct worker *worker, const int fds[4])
 {
     struct child c = {
         .spec = &launcher->spec,
@@ -260,21 +270,21 @@ void worker_start(struct launcher *launcher, uint64_t cookie, const int fds[4])
         .sources = {STDIN_FILENO, fds[3], fds[3], fds[0], fds[1], fds[2]},
         .parent = getpid(),
         .object = ""};
-    struct bhl_launch message = {.type = BHL_LAUNCH_STARTED};
-    struct worker *worker = new_worker(launcher, cookie);
 
-    name_worker(&launcher->spec, cookie);
+    name_worker(&launcher->spec, worker->cookie);
     oom_happened(); /* what happened before is not this worker's */
     if (!clone_worker(worker, &c)) {
         report_failure(launcher, worker, c.error, c.step, c.object);
-        return;
+        return false;
     }
-    message.pid = worker->pid;
-    report(launcher, worker, &message, false);
-    watch(launcher, worker); /* else SIGCHLD tells */
+    if (worker->cookie != 0)
+        worker_started(launcher, worker);
+    else
+        watch(launcher, worker);
+    return true;
 }
 
-void worker_refuse(struct launcher *launcher, uint64_t cookie, int error, const char *step)
+void worker_refuse(struct launcher *launcher, struct worker *worker, int error, const char *step)
 {
-    report_failure(launcher, new_worker(launcher, cookie), error, step, "");
+    report_failure(launcher, worker, error, step, "");
 }

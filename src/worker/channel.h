@@ -49,11 +49,20 @@ char **bhi_channel_words(int argc, char **argv);
 /**
  * Attaches to the dispatcher: checks what was inherited, installs the fault handlers (with an
  * alternate stack for this thread) and the atexit hook. From here on a crash leaves evidence.
- * @param cookie as on the command line; what was inherited must carry the same one
+ * @param cookie as on the command line; what was inherited must carry the same one. 0: this is to
+ * be a template, which has no dispatcher yet
  * @param dispatcher_pid as on the command line
  * @return BH_OK, or another code with `problem` filled: the worker cannot serve
  */
 int bhi_channel_open(uint64_t cookie, int64_t dispatcher_pid, struct bh_problem *problem);
+
+/**
+ * Settles what this process is, after init() and before the announcement: a worker, or a template
+ * for workers. In a template it returns in each worker that was forked, never in the template.
+ * @param fork_safe as the worker's author says
+ * @return BH_OK, or another code with `problem` filled: the process cannot go on
+ */
+int bhi_channel_settle(bool fork_safe, struct bh_problem *problem);
 
 /** Tells the dispatcher which methods there are, an array of maps {name, help}, and that the worker
  * is ready. Once, after bhi_channel_open(). @return BH_OK, or another code with `problem` filled */

@@ -2,7 +2,8 @@
 /*
  * bh_worker_main(): a worker's life from its command line to its exit status.
  *
- * Model: check the table, take the ticket, open the channel, init, announce, serve, fini.
+ * Model: check the table, take the ticket, open the channel, init, settle (a template stays there,
+ * and each worker forked from it goes on), announce, serve, fini.
  * Everything that can be wrong before the first request is said on stderr, which the dispatcher
  * keeps for the death record, and ends with status 2; init() ends with its own.
  *
@@ -134,6 +135,8 @@ int bh_worker_main(int argc, char **argv, const struct bh_worker *worker)
     if (open_channel(ticket, &problem) != BH_OK)
         return give_up(&life, &problem);
     begin(&life, argc, argv);
+    if (bhi_channel_settle(life.worker.fork_safe, &problem) != BH_OK)
+        return give_up(&life, &problem);
     if (announce(&life, &problem) != BH_OK)
         return give_up(&life, &problem);
     serve(&life);

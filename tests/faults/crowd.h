@@ -25,6 +25,7 @@ static inline struct bh_pool_options crowd_options(uint32_t workers)
     options.min_workers = workers;
     options.max_workers = workers;
     options.start_timeout_ms = 10000u * (unsigned)kit_slowdown();
+    options.templates = kit_templates();
     return options;
 }
 

@@ -105,6 +105,7 @@ int main(int argc, char **argv)
 
     kit_stray_main(argc, argv);
     worker.methods = methods;
+    worker.fork_safe = argc < 3 || strcmp(argv[1], "--start-crash") != 0; /* goes by its number */
     worker.init = init;
     worker.idle = idle;
     return bh_worker_main(argc, argv, &worker);

@@ -25,6 +25,7 @@ static inline bh_pool *dispatcher_open(const char *worker)
     options.worker = worker;
     options.min_workers = options.max_workers = DISPATCHER_WORKERS;
     options.start_timeout_ms = 30000;
+    options.templates = kit_templates();
     if (bh_pool_open(&pool, &options, &problem)) {
         fprintf(stderr, "%s\n", problem.text);
         return NULL;

@@ -115,5 +115,11 @@ if [[ -x $bin/sql-session ]]; then
     holds "sessions" says "The second one goes on:" "$bin/sql-session" "$bin/sql-worker"
 fi
 
+if [[ -x $bin/dictionary ]]; then
+    holds "a dictionary from a template" says "the answers agree" \
+        "$bin/dictionary" --mib 8 "$bin/dictionary-worker"
+    holds "dictionary, usage" ends 2 "$bin/dictionary" --mib much x
+fi
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -23,6 +23,7 @@ static inline struct bh_pool_options probe_options(uint32_t workers)
     options.worker = PROBE_WORKER;
     options.min_workers = options.max_workers = workers;
     options.start_timeout_ms = 10000u * (unsigned)kit_slowdown();
+    options.templates = kit_templates();
     return options;
 }
 

@@ -141,6 +141,10 @@ uint64_t kit_peak_kib(void);
 /** Waits until what an event loop would wait for (a descriptor, a HANDLE) is ready. */
 bool kit_is_ready(intptr_t waitable, int ms);
 
+/** Whether pools of this run use templates: not with BH_TEST_TEMPLATES=0 in the environment. For
+ * tests that are about something else. */
+uint32_t kit_templates(void);
+
 /** Sets a variable in this process's environment. */
 void kit_set_environment(const char *name, const char *value);
 

@@ -234,3 +234,10 @@ int kit_slowdown(void)
 {
     return kit_settings.slowdown;
 }
+
+uint32_t kit_templates(void)
+{
+    const char *wish = getenv("BH_TEST_TEMPLATES");
+
+    return wish == NULL || strcmp(wish, "0") != 0;
+}

@@ -128,5 +128,19 @@ mutant hearsay-is-believed unit.death \
 mutant memory-limit-not-held integration.cli_test \
     src/core/supervise.c 's/if \(limit && rss > limit\)/if (limit && rss > limit * 1000)/'
 
+# ---- templates --------------------------------------------------------------------------------------
+mutant template-keeps-what-it-owes integration.template \
+    src/launcher/template.c 's/while \(\(owed = first_ordered/while (0 \&\& (owed = first_ordered/'
+mutant template-names-any-worker platform.template \
+    src/launcher/template.c 's/worker_by_pid\(launcher, \(pid_t\)pid\) == NULL/true/'
+mutant template-names-any-process platform.template \
+    src/launcher/template.c 's/getsid\(\(pid_t\)pid\) == \(pid_t\)pid/true/'
+mutant forked-worker-hidden integration.template \
+    src/platform/linux/worker_template.c 's/i < 2(?=; i\+\+\)\n +memcpy)/i < 1/'
+mutant forked-worker-repeats-output integration.template \
+    src/platform/linux/worker_template.c 's/fflush\(NULL\);/;/'
+mutant old-template-for-new-generation unit.template \
+    src/core/lives.c 's/bhp_nursery_renew\(pool->nursery\);/;/'
+
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

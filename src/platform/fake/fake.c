@@ -148,6 +148,21 @@ void bhf_lose_nurseries(void)
 }
 
 /** See fake.h. */
+void bhf_tell_template(const struct bhp_template_news *news)
+{
+    for (struct bhp_nursery *nursery = bhf_world.nurseries; nursery; nursery = nursery->next) {
+        nursery->news = *news;
+        nursery->has_news = nursery->stir = true;
+    }
+}
+
+/** See fake.h. */
+uint64_t bhf_renewals(void)
+{
+    return bhf_world.nurseries->renewals;
+}
+
+/** See fake.h. */
 void bhf_refuse_nursery(int code)
 {
     bhf_world.refuse_nursery = code;

@@ -41,6 +41,7 @@ struct bhf_start {
     bool endless_output;        /* a grandchild holds its pipe and never stops writing */
     const char *const *methods; /* NULL-terminated */
     const char *problem;        /* of `refused` */
+    bool forked;                /* from a template */
 };
 
 /** What a worker does with a request. */
@@ -115,6 +116,10 @@ unsigned bhf_trims(void);
 const char *bhf_left_over(void);
 /** Every launcher dies, and with it every worker. */
 void bhf_lose_nurseries(void);
+/** Something happens to every nursery's template. */
+void bhf_tell_template(const struct bhp_template_news *news);
+/** How often the only nursery was renewed. */
+uint64_t bhf_renewals(void);
 /** Makes the next bhp_nursery_open() or bhp_thread_start() fail with this code. */
 void bhf_refuse_nursery(int code);
 void bhf_refuse_thread(int code);

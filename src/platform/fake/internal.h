@@ -78,6 +78,9 @@ struct bhp_nursery {
     bool kicked;
     bool lost; /* BHP_EVENT_LOST is owed */
     bool stir; /* the loop has a reason to return */
+    bool has_news;
+    struct bhp_template_news news;
+    uint64_t renewals;
 };
 
 /** The whole of the fake's state. */

@@ -54,6 +54,23 @@ void bhp_nursery_close(bhp_nursery *nursery)
 }
 
 /** See platform.h. */
+void bhp_nursery_renew(bhp_nursery *nursery)
+{
+    bhf_insist(bhf_world.locks_held == 0, "a nursery is renewed without a lock held");
+    nursery->renewals++;
+}
+
+/** See platform.h. */
+bool bhp_nursery_template(bhp_nursery *nursery, struct bhp_template_news *news)
+{
+    bool has_news = nursery->has_news;
+
+    *news = nursery->news;
+    nursery->has_news = false;
+    return has_news;
+}
+
+/** See platform.h. */
 bool bhp_nursery_forked(const bhp_nursery *nursery)
 {
     (void)nursery;
@@ -64,7 +81,7 @@ bool bhp_nursery_forked(const bhp_nursery *nursery)
 
 static bool has_events(const struct bhp_nursery *nursery)
 {
-    if (nursery->lost)
+    if (nursery->lost || nursery->has_news)
         return true;
     for (const struct bhp_worker *worker = nursery->workers; worker; worker = worker->next)
         if (worker->stage != BHF_REAPED && (worker->owed || worker->pieces))
@@ -97,6 +114,8 @@ static size_t collect(struct bhp_nursery *nursery, struct bhp_event *events, siz
     if (nursery->lost && capacity > 0)
         events[count++] = (struct bhp_event){BHP_EVENT_LOST, NULL};
     nursery->lost = false;
+    if (nursery->has_news && count < capacity)
+        events[count++] = (struct bhp_event){BHP_EVENT_TEMPLATE, NULL};
     for (struct bhp_worker *worker = nursery->workers; worker; worker = worker->next)
         count += collect_worker(worker, events + count, capacity - count);
     return count;

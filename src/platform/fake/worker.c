@@ -270,6 +270,12 @@ const bh_value *bhp_worker_methods(const bhp_worker *worker)
     return &worker->methods;
 }
 
+/** See platform.h. */
+bool bhp_worker_forked(const bhp_worker *worker)
+{
+    return worker->plan.forked;
+}
+
 /** See platform.h. Nobody else can find it. */
 const char *bhp_worker_moniker(const bhp_worker *worker)
 {

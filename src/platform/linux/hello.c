@@ -64,6 +64,8 @@ static void on_hello(bhp_worker *worker, const struct bhl_control *hello)
         if (atomic_load(&worker->pid) !=
             0) /* else STARTED, which comes by another way, brings it */
             bhl_queue(worker, BHL_PENDING_READY);
+        if (hello->flags & BHL_HELLO_FORK_SAFE)
+            bhl_template_want(worker->nursery);
         return;
     }
     bhi_methods_deinit(&worker->methods);
@@ -76,7 +78,7 @@ static void on_message(bhp_worker *worker, const struct bhl_control *message,
 {
     size_t bytes = (size_t)mail->bytes;
 
-    if (bytes < offsetof(struct bhl_control, reserved) || message->magic != BHL_MAGIC)
+    if (bytes < offsetof(struct bhl_control, flags) || message->magic != BHL_MAGIC)
         bhl_worker_broke(worker, "it greets with something that is no message of ours");
     else if (message->version != BHL_VERSION)
         bhl_worker_broke(worker, "worker speaks protocol version %" PRIu32 ", dispatcher %u",

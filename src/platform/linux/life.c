@@ -70,7 +70,8 @@ static bool send_order(bhp_worker *worker)
     struct bhl_launch message = {.magic = BHL_MAGIC,
                                  .type = BHL_LAUNCH_START,
                                  .version = BHL_VERSION,
-                                 .cookie = worker->cookie};
+                                 .cookie = worker->cookie,
+                                 .template = bhl_template_for(worker)};
 
     if (!bhl_link_send(worker->nursery, &message, worker->given, BHL_GIVEN_COUNT))
         return false;
@@ -124,6 +125,7 @@ static void init(bhp_worker *worker, bhp_nursery *nursery, uint64_t cookie, void
                            .statm = -1,
                            .pidfd = -1,
                            .due = BHP_FOREVER,
+                           .fork_due = BHP_FOREVER,
                            .given = {-1, -1, -1, -1}};
     worker->control_source = (struct bhl_source){BHL_SOURCE_CONTROL, worker, -1};
     worker->output_source = (struct bhl_source){BHL_SOURCE_OUTPUT, worker, -1};
@@ -342,6 +344,12 @@ void bhp_worker_nudge(bhp_worker *worker, uint64_t serial)
 int64_t bhp_worker_pid(const bhp_worker *worker)
 {
     return atomic_load(&worker->pid);
+}
+
+/** See platform.h. */
+bool bhp_worker_forked(const bhp_worker *worker)
+{
+    return worker->forked;
 }
 
 /** See platform.h. */

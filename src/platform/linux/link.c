@@ -41,6 +41,7 @@ static void forget(bhp_nursery *nursery)
     if (launcher->pidfd >= 0)
         bhl_pidfd_reap(launcher->pidfd);
     bhl_close(&launcher->pidfd);
+    bhl_template_forget(nursery);
     launcher->state = BHL_LAUNCHER_DOWN;
     launcher->due = BHP_FOREVER;
 }
@@ -127,6 +128,7 @@ static int64_t look_for_overdue(bhp_nursery *nursery, int64_t now)
     for (bhp_worker *w = nursery->workers; w != NULL; w = w->next) {
         if (!owes_report(w))
             continue;
+        bhl_template_hurry(w);
         if (w->due == BHP_FOREVER)
             w->due = now + PATIENCE;
         due = w->due < due ? w->due : due;
@@ -153,6 +155,8 @@ int64_t bhl_launcher_tick(bhp_nursery *nursery, int64_t now)
             bhl_launcher_lose(nursery, "it does not greet");
     }
     int64_t due = launcher->due < report_due ? launcher->due : report_due;
+    int64_t template_due = bhl_template_tick(nursery, now);
+    due = template_due < due ? template_due : due;
     if (!bhl_workers_send_waiting(nursery) && now + ROOM_PAUSE < due)
         due = now + ROOM_PAUSE;
     return due;
@@ -184,6 +188,8 @@ static bool on_hello(bhp_nursery *nursery)
         return false;
     launcher->state = BHL_LAUNCHER_UP;
     launcher->due = BHP_FOREVER;
+    if (nursery->template_first)
+        bhl_template_want(nursery);
     return true;
 }
 
@@ -199,6 +205,7 @@ static bool on_started(bhp_worker *worker, const struct bhl_launch *message, str
         return false;
     if (mail->fd_count > 0)
         pidfd = bhl_lift(bhl_mail_take(mail, 0));
+    bhl_template_forked(worker, message->template);
     bhl_worker_started(worker, message->pid, pidfd);
     return pidfd >= 0 || bhl_link_send(worker->nursery, &kill, NULL, 0);
 }
@@ -222,6 +229,8 @@ static bool on_message(bhp_nursery *nursery, struct bhl_launch *message, struct 
     message->step[sizeof(message->step) - 1] = '\0';
     if (message->type == BHL_LAUNCH_HELLO)
         return on_hello(nursery);
+    if (message->cookie == 0)
+        return bhl_template_message(nursery, message);
     bhp_worker *worker = find_worker(nursery, message->cookie);
     if (worker == NULL)
         return false;

@@ -113,6 +113,8 @@ static size_t take_events(bhp_nursery *nursery, struct bhp_event *events, size_t
         nursery->lost = false;
         events[count++] = (struct bhp_event){.type = BHP_EVENT_LOST, .owner = NULL};
     }
+    if (nursery->template.news_count > 0 && count < capacity)
+        events[count++] = (struct bhp_event){.type = BHP_EVENT_TEMPLATE, .owner = NULL};
     while (nursery->first != NULL && count < capacity) {
         bhp_worker *worker = dequeue(nursery);
         count += hand_out(worker, events + count, capacity - count);
@@ -159,6 +161,9 @@ static bool dispatch(bhp_nursery *nursery, const struct epoll_event *event)
     case BHL_SOURCE_PIDFD:
         bhl_worker_gone(source->worker);
         break;
+    case BHL_SOURCE_TEMPLATE:
+        bhl_template_output(nursery);
+        break;
     }
     return false;
 }
@@ -194,7 +199,7 @@ size_t bhp_loop_wait(bhp_nursery *nursery, int64_t until, struct bhp_event *even
 
     do {
         int64_t due = bhl_launcher_tick(nursery, bhp_now());
-        bool pending = nursery->first != NULL || nursery->lost;
+        bool pending = nursery->first != NULL || nursery->lost || nursery->template.news_count > 0;
         kicked = turn(nursery, pending ? 0 : due < until ? due : until);
         count = take_events(nursery, events, capacity);
     } while (count == 0 && !kicked && (until == BHP_FOREVER || bhp_now() < until));

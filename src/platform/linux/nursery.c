@@ -123,6 +123,13 @@ int bhp_nursery_open(bhp_nursery **nursery, const struct bh_pool_options *option
         .max_reply_bytes = options->max_reply_bytes,
         .rearm = options->rearm_handlers,
         .kick = -1,
+        .templates = options->templates != 0,
+        .template_first = options->templates == 2,
+        .start_timeout = (int64_t)options->start_timeout_ms * BHL_MS,
+        .template = {.output = -1,
+                     .due = BHP_FOREVER,
+                     .fork_due = BHP_FOREVER,
+                     .output_source = source(BHL_SOURCE_TEMPLATE)},
         .epoll = -1,
         .birth = {.spec = -1, .image = -1, .dispatcher = -1},
         .kick_source = source(BHL_SOURCE_KICK),
@@ -178,6 +185,7 @@ void bhp_nursery_close(bhp_nursery *nursery)
     if (nursery == NULL)
         return;
     end_launcher(nursery);
+    bhl_template_forget(nursery);
     bhl_birth_deinit(&nursery->birth);
     bhl_close(&nursery->kick);
     bhl_close(&nursery->epoll);

@@ -9,6 +9,7 @@
  *   resolve.c   names in it, made absolute    life.c      a worker from start to free
  *   birth.c     the clone of a launcher       obituary.c  what the system says of it
  *   halves.c    the two shared memory files   hello.c     its greeting and its table of methods
+ *   template.c  the template
  *   lane*.c     requests and replies          box.c       what it wrote about itself
  *   memory.c    shared memory beside the halves
  *
@@ -34,7 +35,8 @@ enum bhl_source_kind {
     BHL_SOURCE_LAUNCHER, /* the launcher's pidfd */
     BHL_SOURCE_CONTROL,  /* a worker's control socket, until its greeting */
     BHL_SOURCE_OUTPUT,   /* a worker's output pipe */
-    BHL_SOURCE_PIDFD     /* a worker's pidfd */
+    BHL_SOURCE_PIDFD,    /* a worker's pidfd */
+    BHL_SOURCE_TEMPLATE  /* the template's output pipe */
 };
 
 /** Something that epoll watches; epoll's data points here. */
@@ -75,6 +77,31 @@ struct bhl_launcher {
     struct bh_problem problem; /* why it is down */
 };
 
+enum bhl_template_state {
+    BHL_TEMPLATE_NONE,  /* none is asked for; another try at `due` */
+    BHL_TEMPLATE_ASKED, /* must be ready until `due` */
+    BHL_TEMPLATE_UP,
+    BHL_TEMPLATE_DROPPED /* it is to end; the report of that is awaited */
+};
+
+/** The template that the launcher holds, as far as this side knows. */
+struct bhl_template {
+    enum bhl_template_state state;
+    uint32_t number;   /* of the present one; those before it are forgotten */
+    uint32_t drop;     /* this one is to be ended, and the order found no room yet; 0: none */
+    int64_t due;       /* BHP_FOREVER: nothing */
+    int64_t fork_due;  /* when to look for workers that it owes; BHP_FOREVER: there are none */
+    unsigned failures; /* in a row, without a worker forked */
+    int64_t pid;       /* while UP */
+    int output;        /* our end of its pipe, or -1 */
+    struct bhl_source output_source;
+    size_t length;  /* of `tail` */
+    char tail[144]; /* of what it wrote, on one line */
+    char why[64];   /* it was dropped, or empty */
+    size_t news_count;
+    struct bhp_template_news news[4]; /* oldest first; the latest are dropped when it is full */
+};
+
 /** Events a worker has for the core, in the order in which they are handed out. */
 enum {
     BHL_PENDING_STARTED = 1 << BHP_EVENT_STARTED,
@@ -97,6 +124,10 @@ struct bhp_nursery {
     int epoll;
     struct bhl_source kick_source;
     struct bhl_launcher launcher;
+    bool templates;        /* the pool wants them */
+    bool template_first;   /* before any worker; starts wait for it */
+    int64_t start_timeout; /* nanoseconds */
+    struct bhl_template template;
     bhp_worker *workers;      /* all */
     bhp_worker *first, *last; /* those with events pending, oldest first */
     _Atomic uint32_t overdue; /* [any] workers may have a `due`: look. Pairs with itself: a kill of
@@ -152,10 +183,12 @@ struct bhp_worker {
     _Atomic bool ended;    /* EXITED is on its way; lane calls end. Pairs with the lane's look */
     _Atomic int64_t pid;   /* 0 until STARTED */
 
-    bool gone;     /* its pidfd says so */
-    bool reported; /* the launcher said EXITED or NOT_STARTED, or is lost itself */
-    bool ready;    /* said a proper HELLO */
-    int64_t due;   /* until when the launcher must have reported, or BHP_FOREVER */
+    bool gone;        /* its pidfd says so */
+    bool reported;    /* the launcher said EXITED or NOT_STARTED, or is lost itself */
+    bool ready;       /* said a proper HELLO */
+    int64_t due;      /* until when the launcher must have reported, or BHP_FOREVER */
+    int64_t fork_due; /* until when the template must have forked it, or BHP_FOREVER */
+    bool forked;      /* it did */
     struct bhp_obituary obituary;
     struct bhi_methods methods; /* fixed from READY on */
 
@@ -219,6 +252,26 @@ int64_t bhl_launcher_tick(bhp_nursery *nursery, int64_t now);
 /** Sends. @return whether it went; else errno */
 bool bhl_link_send(bhp_nursery *nursery, const struct bhl_launch *message, const int *fds,
                    size_t fd_count);
+
+/* ---- template.c ---- */
+
+/** A template could be made: a worker says so, or the pool wants one first. */
+void bhl_template_want(bhp_nursery *nursery);
+/** The template from which a worker may be forked that is ordered now; 0: none. Notes the worker.
+ */
+uint32_t bhl_template_for(bhp_worker *worker);
+/** A worker that has no process yet is to be killed. */
+void bhl_template_hurry(bhp_worker *worker);
+/** The worker has a process, forked from that template (0: none). */
+void bhl_template_forked(bhp_worker *worker, uint32_t number);
+/** What the launcher says of a template. @return whether it makes sense */
+bool bhl_template_message(bhp_nursery *nursery, const struct bhl_launch *message);
+/** Reads what the template writes. */
+void bhl_template_output(bhp_nursery *nursery);
+/** The launcher is lost, and the template with it; or all ends. */
+void bhl_template_forget(bhp_nursery *nursery);
+/** Does what is due. @return when to come again */
+int64_t bhl_template_tick(bhp_nursery *nursery, int64_t now);
 
 /* ---- worker parts ---- */
 

@@ -48,6 +48,9 @@
 
 /** Descriptors that a worker finds open besides 0 (null device), 1 and 2 (the output pipe). */
 enum { BHL_FD_REQUEST = 3, BHL_FD_REPLY = 4, BHL_FD_CONTROL = 5 };
+/** A template finds its socket to the launcher where a worker has its control socket, so that what
+ * init() opens gets the same numbers in both. At 3 and 4 it finds the null device. */
+enum { BHL_FD_TEMPLATE = BHL_FD_CONTROL };
 
 /** Descriptors that the launcher finds open (0, 1, 2 are the null device). */
 enum { BHL_FD_SOCKET = 3, BHL_FD_DISPATCHER = 4, BHL_FD_SPEC = 5 };
@@ -58,6 +61,9 @@ enum { BHL_FD_SOCKET = 3, BHL_FD_DISPATCHER = 4, BHL_FD_SPEC = 5 };
 /** In a worker's environment: its cookie, in decimal. By it the launcher tells whose orphan a stray
  * is. */
 #define BHL_ENVIRONMENT "BULKHEAD_COOKIE"
+/** A template has cookie 0, in both places written with this many digits: the workers forked from
+ * it write their own over them. */
+#define BHL_COOKIE_DIGITS 20
 
 /** Header of the request half. */
 struct bhl_request_half {
@@ -162,11 +168,13 @@ enum bhl_control_type {
                                can take a page away, so that the dispatcher may map it */
     BHL_CONTROL_BUFFER = 3   /* dispatcher: the same, for a buffer */
 };
+/** bhl_control.flags */
+enum { BHL_HELLO_FORK_SAFE = 1 /* a template could be made of this program */ };
 struct bhl_control {
     uint32_t magic;
     uint32_t type;
     uint32_t version;
-    uint32_t reserved;
+    uint32_t flags;  /* HELLO: BHL_HELLO_… */
     uint64_t id;     /* SEGMENT, BUFFER: the dispatcher counts; the worker uses the serial of the
                         request that needed it */
     uint64_t bytes;  /* SEGMENT: size; HELLO: unused */
@@ -181,10 +189,16 @@ enum bhl_launch_type {
     BHL_LAUNCH_START = 2,   /* dispatcher, with four descriptors: request half, reply half, control,
                                output pipe */
     BHL_LAUNCH_STARTED = 3, /* launcher, with the worker's pidfd: `pid` */
-    BHL_LAUNCH_NOT_STARTED = 4, /* launcher: `value` is errno, `step` what failed */
-    BHL_LAUNCH_EXITED = 5,      /* launcher: `value` is the wait status */
-    BHL_LAUNCH_CLOSE = 6,       /* dispatcher: kill everything and exit */
-    BHL_LAUNCH_KILL = 7         /* dispatcher: kill this worker, of which it has no pidfd */
+    BHL_LAUNCH_NOT_STARTED = 4,    /* launcher: `value` is errno, `step` what failed */
+    BHL_LAUNCH_EXITED = 5,         /* launcher: `value` is the wait status */
+    BHL_LAUNCH_CLOSE = 6,          /* dispatcher: kill everything and exit */
+    BHL_LAUNCH_KILL = 7,           /* dispatcher: kill this worker, of which it has no pidfd */
+    BHL_LAUNCH_TEMPLATE = 8,       /* dispatcher, with an output pipe: make the template `template`,
+                                      instead of the one there is. NOT_STARTED or EXITED with cookie
+                                      0 tells its end */
+    BHL_LAUNCH_TEMPLATE_READY = 9, /* launcher: `pid` */
+    BHL_LAUNCH_TEMPLATE_DROP = 10  /* dispatcher: end this template; who waits for it is started
+                                      plainly */
 };
 struct bhl_launch {
     uint32_t magic;
@@ -197,9 +211,29 @@ struct bhl_launch {
     uint64_t system_us;
     uint64_t max_rss_bytes; /* EXITED: of all its memory, shared included */
     uint32_t oom;           /* EXITED: the cgroup's oom_kill counter went up */
-    uint32_t reserved;
-    char step[128]; /* NOT_STARTED: "exec /path", "chdir …", cut to fit; else empty */
+    uint32_t template;      /* number of a template, 0: none. START: fork from it if it is there;
+                               STARTED: forked from it */
+    char step[128];         /* NOT_STARTED: "exec /path", "chdir …", cut to fit; else empty */
 };
 _Static_assert(sizeof(struct bhl_launch) == 192, "no padding: all of it is sent");
+
+/* ---- socket between launcher and template (SOCK_SEQPACKET) ---- */
+
+enum bhl_template_type {
+    BHL_TEMPLATE_READY = 1,  /* template: init() has run */
+    BHL_TEMPLATE_FORK = 2,   /* launcher, with four descriptors as in START: a worker with `cookie`
+                              */
+    BHL_TEMPLATE_FORKED = 3, /* the new worker itself, once it is the launcher's child and before it
+                                does anything: `pid` */
+    BHL_TEMPLATE_FAILED = 4  /* template: there is no process */
+};
+/** What a template sends is hostile input: init() has run in it. */
+struct bhl_template_message {
+    uint32_t magic;
+    uint32_t type;
+    uint64_t cookie;
+    int64_t pid;
+};
+_Static_assert(sizeof(struct bhl_template_message) == 24, "no padding: all of it is sent");
 
 #endif

@@ -34,6 +34,7 @@
 _Static_assert(sizeof BHI_TICKET_PREFIX == sizeof BHL_ARGUMENT, "one argument, two names");
 
 struct bhl_worker_end bhl_worker_end;
+char *bhl_worker_ticket;
 
 /* ---- the end of it --------------------------------------------------------------------------- */
 
@@ -135,12 +136,13 @@ static void *map_half(int fd, int protection, uint64_t *bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int map_request(struct bhl_worker_end *end, uint64_t cookie, struct bh_problem *problem)
+static int map_request(struct bhl_worker_end *end, int fd, uint64_t cookie,
+                       struct bh_problem *problem)
 {
     const struct bhl_request_half *half;
     uint64_t bytes;
 
-    half = map_half(BHL_FD_REQUEST, PROT_READ, &bytes);
+    half = map_half(fd, PROT_READ, &bytes);
     if (half == NULL || half->magic != BHL_MAGIC || half->bytes != bytes)
         return refuse(problem, BHL_FD_REQUEST, "not the request half of a lane");
     if (half->version != BHL_VERSION)
@@ -157,12 +159,12 @@ static int map_request(struct bhl_worker_end *end, uint64_t cookie, struct bh_pr
     return BH_OK;
 }
 
-static int map_reply(struct bhl_worker_end *end, struct bh_problem *problem)
+static int map_reply(struct bhl_worker_end *end, int fd, struct bh_problem *problem)
 {
     struct bhl_reply_half *half;
     uint64_t bytes;
 
-    half = map_half(BHL_FD_REPLY, PROT_READ | PROT_WRITE, &bytes);
+    half = map_half(fd, PROT_READ | PROT_WRITE, &bytes);
     if (half == NULL || bytes != end->request->reply_bytes)
         return refuse(problem, BHL_FD_REPLY, "not the reply half of a lane");
     end->reply = half;
@@ -204,12 +206,13 @@ bool bhl_worker_bind(pid_t launcher)
     return getppid() == launcher;
 }
 
-static int attach(struct bhl_worker_end *end, uint64_t cookie, struct bh_problem *problem)
+int bhl_worker_attach(struct bhl_worker_end *end, int request, int reply, uint64_t cookie,
+                      struct bh_problem *problem)
 {
-    int error = map_request(end, cookie, problem);
+    int error = map_request(end, request, cookie, problem);
 
     if (error == BH_OK)
-        error = map_reply(end, problem);
+        error = map_reply(end, reply, problem);
     if (error == BH_OK)
         error = look_at_control(end, problem);
     if (error == BH_OK)
@@ -218,9 +221,11 @@ static int attach(struct bhl_worker_end *end, uint64_t cookie, struct bh_problem
         return error;
     /* The mappings are enough: nothing of ours to write to by a stray descriptor, nor to inherit.
      */
-    close(BHL_FD_REQUEST);
-    close(BHL_FD_REPLY);
+    close(request);
+    close(reply);
     fcntl(BHL_FD_CONTROL, F_SETFD, FD_CLOEXEC);
+    end->pid = getpid();
+    bhl_worker_end = *end;
     return BH_OK;
 }
 
@@ -231,8 +236,17 @@ void bhi_channel_prepare(void)
 
 char **bhi_channel_words(int argc, char **argv)
 {
-    (void)argc;
+    bhl_worker_ticket = argc > 0 ? argv[argc - 1] : NULL;
     return argv;
+}
+
+/* What the process needs before any code of the worker's author runs. */
+static int install(bool take_over, struct bh_problem *problem)
+{
+    if (bhl_worker_stack_enter() != BH_OK || atexit(mark_exiting) != 0)
+        return bhi_problem_set(problem, BH_E_MEMORY, 0, "no memory to start");
+    bhl_worker_fault_install(take_over);
+    return BH_OK;
 }
 
 int bhi_channel_open(uint64_t cookie, int64_t dispatcher_pid, struct bh_problem *problem)
@@ -244,15 +258,12 @@ int bhi_channel_open(uint64_t cookie, int64_t dispatcher_pid, struct bh_problem 
         dispatcher_pid; /* it is the launcher that must outlive us, and it watches the dispatcher */
     if (!bhl_worker_bind(end.parent))
         return bhi_problem_set(problem, BH_E_START, 0, "the launcher is gone");
-    error = attach(&end, cookie, problem);
-    if (error != BH_OK)
-        return error;
-    end.pid = getpid();
-    bhl_worker_end = end;
-    if (bhl_worker_stack_enter() != BH_OK || atexit(mark_exiting) != 0)
-        return bhi_problem_set(problem, BH_E_MEMORY, 0, "no memory to start");
-    bhl_worker_fault_install(end.request->rearm != 0);
-    return BH_OK;
+    if (cookie == 0) {
+        error = bhl_template_open(end.parent, problem);
+        return error == BH_OK ? install(false, problem) : error;
+    }
+    error = bhl_worker_attach(&end, BHL_FD_REQUEST, BHL_FD_REPLY, cookie, problem);
+    return error == BH_OK ? install(end.request->rearm != 0, problem) : error;
 }
 
 int bhi_channel_announce(const bh_value *methods, struct bh_problem *problem)
@@ -272,6 +283,7 @@ int bhi_channel_announce(const bh_value *methods, struct bh_problem *problem)
                                end->reply_room);
     bh_wire_write(end->reply_data, end->reply_room, methods, 1);
     hello.length = size;
+    hello.flags = end->fork_safe ? BHL_HELLO_FORK_SAFE : 0;
     if (!bhl_worker_control_ours())
         return refuse(problem, BHL_FD_CONTROL, "init() closed the control socket");
     if (!bhl_worker_bind(end->parent)) /* again: init() may have changed the credentials */

@@ -33,13 +33,23 @@ struct bhl_worker_end {
     dev_t control_device;                /* of the control socket: its number may get into */
     ino_t control_inode;                 /* other hands */
     uint64_t taken;                      /* the last serial */
+    bool fork_safe;                      /* a template could be made of this program */
 };
 extern struct bhl_worker_end bhl_worker_end;
+
+/** The last word of the command line, where the kernel shows it. */
+extern char *bhl_worker_ticket;
 
 /* ---- worker_attach.c ------------------------------------------------------------------------- */
 
 /** Ends the process: text to stderr, the exiting mark (it does leave on purpose), status 70. */
 _Noreturn void bhl_worker_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Fills in and publishes bhl_worker_end from the two halves, which are closed, and the control
+ * socket, which is at its place. `parent` is set already. From here on a crash leaves evidence, if
+ * the fault handlers are there. @return BH_OK, or another code with `problem` filled */
+int bhl_worker_attach(struct bhl_worker_end *end, int request, int reply, uint64_t cookie,
+                      struct bh_problem *problem);
 
 /** Whether descriptor 5 still is the control socket. */
 bool bhl_worker_control_ours(void);
@@ -51,6 +61,12 @@ int bhl_worker_send(const struct bhl_control *message, int fd);
 /** Has the kernel kill the worker with its launcher. A change of credentials undoes it.
  * @return whether the launcher still is the parent */
 bool bhl_worker_bind(pid_t launcher);
+
+/* ---- worker_template.c ------------------------------------------------------------------------
+ */
+
+/** Makes this process a template: what it inherited is checked. @return BH_OK, BH_E_START */
+int bhl_template_open(pid_t launcher, struct bh_problem *problem);
 
 /* ---- worker_segment.c ------------------------------------------------------------------------ */
 

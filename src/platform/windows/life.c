@@ -81,6 +81,13 @@ static void init(bhp_worker *worker, bhp_nursery *nursery, uint64_t cookie, void
     nursery->workers = worker;
 }
 
+/** See platform.h. There are no templates here. */
+bool bhp_worker_forked(const bhp_worker *worker)
+{
+    (void)worker;
+    return false;
+}
+
 /** See platform.h. */
 int bhp_worker_start(bhp_nursery *nursery, uint64_t cookie, void *owner, bhp_worker **worker,
                      struct bh_problem *problem)

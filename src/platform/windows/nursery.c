@@ -107,6 +107,19 @@ void bhp_nursery_close(bhp_nursery *nursery)
     bhi_free(nursery);
 }
 
+/** See platform.h. Nothing is prepared here. */
+void bhp_nursery_renew(bhp_nursery *nursery)
+{
+    (void)nursery;
+}
+
+/** See platform.h. There are no templates here. */
+bool bhp_nursery_template(bhp_nursery *nursery, struct bhp_template_news *news)
+{
+    (void)nursery, (void)news;
+    return false;
+}
+
 /** See platform.h. Windows has no fork. */
 bool bhp_nursery_forked(const bhp_nursery *nursery)
 {

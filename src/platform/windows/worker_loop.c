@@ -30,6 +30,13 @@ struct loop {
     bool orphaned;    /* the dispatcher's process has ended */
 };
 
+/* There are no templates here. */
+int bhi_channel_settle(bool fork_safe, struct bh_problem *problem)
+{
+    (void)fork_safe, (void)problem;
+    return BH_OK;
+}
+
 int bhi_channel_announce(const bh_value *methods, struct bh_problem *problem)
 {
     int error = bhw_worker_methods_set(methods, problem);

@@ -68,5 +68,6 @@ int main(int argc, char **argv)
     struct bh_worker worker = BH_WORKER_INIT;
 
     worker.methods = methods;
+    worker.fork_safe = true;
     return bh_worker_main(argc, argv, &worker);
 }
