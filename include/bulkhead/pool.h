@@ -217,7 +217,7 @@ struct bh_result {
     enum bh_delivery delivery;
     enum bh_refusal refusal; /**< BH_OUTCOME_REFUSED */
     uint64_t serial;         /**< of the last attempt; 0 if it never got one */
-    bh_value reply;          /**< BH_OUTCOME_REPLIED; owned */
+    bh_value reply;          /**< BH_OUTCOME_REPLIED, or `partial`; owned */
     int32_t code;            /**< BH_OUTCOME_FAILED: the handler's */
     char *text; /**< failed: the handler's; refused: why, for a person. Owned; or NULL */
     bool has_death;
@@ -227,6 +227,9 @@ struct bh_result {
     uint32_t attempts;     /**< times it was given to a worker and charged */
     uint64_t elapsed_us;   /**< from the call to its end */
     uint64_t queued_us;    /**< of which waiting for a worker */
+    bool partial; /**< died, deadline, cancelled: `reply` holds the last partial reply that the
+                       handler of the last attempt published (bh_call_partial()); owned all the same
+                   */
 };
 /** Frees what the result owns and zeroes it. NULL is fine. */
 BH_API void bh_result_deinit(struct bh_result *result);
@@ -349,7 +352,9 @@ struct bh_rlimit {
     X(output_tail_bytes, u32, 16384, 0, 16777216, "output-tail-kib", 1024,                         \
       "end of a worker's output that is kept for its death record")                                \
     X(dump_timeout_ms, u32, 30000, 100, 600000, "dump-timeout-ms", 1,                              \
-      "time a dying worker has to write its minidump, if dumps are wanted (Windows)")
+      "time a dying worker has to write its minidump, if dumps are wanted (Windows)")              \
+    X(max_partial_bytes, u32, 65536, 0, 16777216, "max-partial-kib", 1024,                         \
+      "largest partial reply that a handler may publish before its answer; 0: none")
 
 #define BH_OPTION_TYPE_u32 uint32_t
 #define BH_OPTION_TYPE_u64 uint64_t

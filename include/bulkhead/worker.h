@@ -83,6 +83,16 @@ BH_API int bh_call_fail(bh_call *call, int32_t code, const char *format, ...) BH
  * deadline. A few nanoseconds; call it as often as you like. */
 BH_API void bh_call_progress(bh_call *call, uint64_t done, uint64_t total);
 
+/** Publishes what there is of the reply so far, and says that the handler is alive. If the request
+ * then ends without an answer (deadline, cancel, the worker's death), the caller gets the last
+ * value that was published whole, marked as partial; an answer takes its place. The value is copied
+ * before this returns. Only on the handler's thread. Costs about what bh_call_reply() costs,
+ * without waking anybody.
+ * @return BH_OK, BH_E_STATE (already answered), BH_E_TOO_LARGE (more than the pool's
+ *         max_partial_bytes), BH_E_UTF8, BH_E_DEPTH, BH_E_TYPE, BH_E_MEMORY; after a failure the
+ *         one before still counts */
+BH_API int bh_call_partial(bh_call *call, const bh_value *value);
+
 /** Whether the dispatcher wants this request to end (deadline or cancel). A handler that looks and
  * returns within the pool's grace saves its worker. Any thread. */
 BH_API bool bh_call_cancelled(const bh_call *call);

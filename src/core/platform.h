@@ -218,6 +218,10 @@ size_t bhp_worker_output(bhp_worker *worker, char *buffer, size_t size);
 uint64_t bhp_worker_rss(bhp_worker *worker);
 /** Copies the box. Any thread, until bhp_worker_free(). */
 void bhp_worker_box(const bhp_worker *worker, struct bhp_box *box);
+/** Copies the last complete partial reply that it published for this serial. For who holds its
+ * lease, after bhp_lane_call(). @param[out] value owned by the caller @return whether there is one
+ */
+bool bhp_worker_partial(bhp_worker *worker, uint64_t serial, bh_value *value);
 /** After EXITED: the evidence. */
 void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary);
 /** After EXITED, when no thread is in bhp_lane_call() on it: frees everything. NULL is fine. */

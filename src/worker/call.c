@@ -105,6 +105,18 @@ void bh_call_progress(bh_call *call, uint64_t done, uint64_t total)
         bhi_channel_progress(done, total);
 }
 
+int bh_call_partial(bh_call *call, const bh_value *value)
+{
+    int error;
+
+    if (call->answered || bhi_channel_forked())
+        return BH_E_STATE;
+    error = bhi_channel_partial(call->serial, value);
+    if (error == BH_OK)
+        bhi_channel_alive();
+    return error;
+}
+
 bool bh_call_cancelled(const bh_call *call)
 {
     return bhi_channel_cancelled(call->serial);

@@ -73,6 +73,13 @@ void bhi_channel_fail(int32_t code, const char *text, size_t length);
 /** A sign of life. Any thread. */
 void bhi_channel_progress(uint64_t done, uint64_t total);
 
+/** Publishes what there is of the reply to this serial, so far. Serving thread.
+ * @return BH_OK, BH_E_TOO_LARGE, BH_E_UTF8, BH_E_DEPTH, BH_E_TYPE, BH_E_MEMORY */
+int bhi_channel_partial(uint64_t serial, const bh_value *value);
+
+/** Counts a sign of life that says nothing of how far it is. Any thread. */
+void bhi_channel_alive(void);
+
 /** Whether the dispatcher wants this request to end. Any thread. */
 bool bhi_channel_cancelled(uint64_t serial);
 

@@ -70,8 +70,9 @@ struct bhf_request {
     struct bhp_obituary end;
     int32_t code;
     const char *text;
-    const char *output; /* when it begins; may be NULL */
-    uint64_t rss_bytes; /* on top, from its beginning to its end */
+    const char *output;  /* when it begins; may be NULL */
+    const char *partial; /* it publishes this text when it begins; may be NULL */
+    uint64_t rss_bytes;  /* on top, from its beginning to its end */
 };
 
 /** The test's side. Every function may be NULL but `broken`. */

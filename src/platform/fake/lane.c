@@ -35,6 +35,10 @@ void bhf_lane_begin(struct bhp_worker *worker)
     worker->box.progress_done = 0;
     worker->box.progress_total = lane->plan.progress_total;
     worker->due[BHF_AT_PROGRESS] = bhf_after(bhf_world.now, lane->plan.progress_ms);
+    if (lane->plan.partial) {
+        worker->partial = lane->plan.partial;
+        worker->partial_serial = lane->call->serial;
+    }
     if (lane->plan.output)
         bhf_worker_write(worker, lane->plan.output, 0);
     if (bhf_world.driver.begun)
@@ -196,4 +200,14 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
     worker->served += lane.committed;
     bhf_worker_obey(worker);
     return lane.committed ? answer(&lane, reply) : BHP_LANE_LOST;
+}
+
+/** See platform.h. */
+bool bhp_worker_partial(bhp_worker *worker, uint64_t serial, bh_value *value)
+{
+    bhf_insist(!bhf_world.child, "a forked child asks for nothing");
+    bhf_insist(bhf_world.locks_held == 0, "no lane is called with a lock held");
+    bhf_insist(!worker->lane, "a partial reply is read after the call");
+    return worker->partial && worker->partial_serial == serial &&
+           bh_value_new_string(value, worker->partial, strlen(worker->partial)) == BH_OK;
 }

@@ -180,6 +180,7 @@ void bhp_worker_free(bhp_worker *worker)
     bhl_close(&worker->statm);
     bhl_unmap(&worker->request_map);
     bhl_unmap(&worker->reply_map);
+    bhl_unmap(&worker->partial_map);
     bhl_unmap(&worker->segment.map);
     bhi_methods_deinit(&worker->methods);
     bhi_free(worker->scratch);

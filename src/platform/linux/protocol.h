@@ -28,6 +28,11 @@
  *       if stop != 0: look once more at committed, then lost
  *       wait(reply.bell == b && stop == 0)         (futex_waitv)
  *
+ * Partial replies (core/partial_words.h). Behind its `reply_bytes` the reply half's file has two
+ * places of `partial_bytes` for them, of which the dispatcher promises no page: the worker sees to
+ * it that they are there before it first writes, the dispatcher before it reads, which it does only
+ * when an attempt has ended without an answer. No bell.
+ *
  * `stop` is a private word of the dispatcher that no worker can touch: the supervisor sets and
  * wakes it when the worker has ended. Each waiter reads the bell *before* it looks at what the bell
  * announces, and every announcer changes that first and the bell after it: so a wake-up cannot be
@@ -36,11 +41,13 @@
 #ifndef BHL_PROTOCOL_H
 #define BHL_PROTOCOL_H
 
+#include "core/partial_words.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 
 /** Raised whenever anything in this file changes its meaning. */
-#define BHL_VERSION 1u
+#define BHL_VERSION 2u
 #define BHL_MAGIC 0x4b4c4842u /* "BHLK" */
 
 #define BHL_HEADER_BYTES 4096u
@@ -71,6 +78,8 @@ struct bhl_request_half {
     uint64_t max_reply_bytes;
     uint32_t rearm; /* put fault handlers back before each request */
     uint32_t reserved;
+    uint64_t partial_bytes;     /* of one place for partial replies: whole pages; 0: none */
+    uint64_t max_partial_bytes; /* of which this many may be used */
     /* signals */
     _Alignas(64) _Atomic uint32_t bell; /* futex: raised after anything below changed */
     _Atomic uint32_t quit;              /* leave when nothing is at hand */
@@ -127,6 +136,7 @@ struct bhl_reply_half {
     uint64_t
         segment; /* 0: in this half's data; else the serial, and a segment follows by control */
     uint64_t segment_bytes;
+    _Alignas(64) struct bhi_partial_words partial;
     _Alignas(64) struct bhl_fault fault;
 };
 

@@ -163,11 +163,12 @@ static int map_reply(struct bhl_worker_end *end, struct bh_problem *problem)
     uint64_t bytes;
 
     half = map_half(BHL_FD_REPLY, PROT_READ | PROT_WRITE, &bytes);
-    if (half == NULL || bytes != end->request->reply_bytes)
+    if (half == NULL || bytes != end->request->reply_bytes + 2 * end->request->partial_bytes)
         return refuse(problem, BHL_FD_REPLY, "not the reply half of a lane");
     end->reply = half;
     end->reply_data = (unsigned char *)half + BHL_HEADER_BYTES;
-    end->reply_room = bytes - BHL_HEADER_BYTES;
+    end->reply_room = end->request->reply_bytes - BHL_HEADER_BYTES;
+    end->partial_data = (unsigned char *)half + end->request->reply_bytes;
     return BH_OK;
 }
 

@@ -96,8 +96,14 @@ void bhi_channel_progress(uint64_t done, uint64_t total)
 
     atomic_store_explicit(&reply->progress_done, done, memory_order_relaxed);
     atomic_store_explicit(&reply->progress_total, total, memory_order_relaxed);
-    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least these two. */
-    atomic_fetch_add_explicit(&reply->progress, 1, memory_order_release);
+    bhi_channel_alive();
+}
+
+void bhi_channel_alive(void)
+{
+    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least what was stored
+     * before. */
+    atomic_fetch_add_explicit(&bhl_worker_end.reply->progress, 1, memory_order_release);
 }
 
 bool bhi_channel_cancelled(uint64_t serial)

@@ -28,6 +28,7 @@ struct bhl_worker_end {
     unsigned char *reply_data;
     size_t reply_room;
     uint64_t max_reply;
+    unsigned char *partial_data; /* two places for partial replies */
     pid_t pid;
     pid_t parent;                        /* the launcher */
     const volatile uint32_t *not_forked; /* 1; the kernel makes it 0 in a forked child */

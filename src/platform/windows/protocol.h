@@ -54,6 +54,10 @@
  * lets it go, the worker when the bell is rung. A stranger's references are refused, and a reply to
  * it has none.
  *
+ * Partial replies (core/partial_words.h). Behind the box its section has two places of
+ * `partial_bytes` for them, rounded up to BHW_PARTIAL_ALIGNMENT; what they hold is in the wire form
+ * of docs/wire.md. The dispatcher reads them when an attempt has ended without an answer. No bell.
+ *
  * Dump. If `dump_path` is not empty, a worker that faults or aborts stores BHW_DUMP_BEGUN, sets
  * `dumping`, writes a minidump to that path, stores how that went, and ends as it would have
  * without: after `dump_timeout_ms` by itself. The dispatcher, which may find it hung because
@@ -65,11 +69,13 @@
 #ifndef BHW_PROTOCOL_H
 #define BHW_PROTOCOL_H
 
+#include "core/partial_words.h"
+
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define BHW_VERSION 1u
+#define BHW_VERSION 2u
 #define BHW_MAGIC 0x4b574842u /* "BHWK" */
 #define BHW_ARGUMENT "--bulkhead="
 #define BHW_ENVIRONMENT "BULKHEAD_CHANNEL"
@@ -101,6 +107,12 @@ enum { BHW_DUMP_NONE, BHW_DUMP_BEGUN, BHW_DUMP_WRITTEN, BHW_DUMP_FAILED };
  * 1077 arena    0.50   0.66   0.65    0.67    0.5      1.1    12 */
 #define BHW_BLOB_BYTES 8192u
 
+#define BHW_PARTIAL_ALIGNMENT 64u
+/** What a place for partial replies takes up. */
+#define BHW_PARTIAL_ROOM(bytes)                                                                    \
+    (((uint64_t)(bytes) + BHW_PARTIAL_ALIGNMENT - 1) / BHW_PARTIAL_ALIGNMENT *                     \
+     BHW_PARTIAL_ALIGNMENT)
+
 /** What the writer of an arena says about it. */
 struct bhw_arena_words {
     _Atomic uint64_t handle;     /* in the worker's process; 0: none */
@@ -121,7 +133,7 @@ struct bhw_call_section {
     uint32_t blob_bytes;  /* payloads of at least this size travel in arenas; 0: never */
     uint32_t arena_bytes; /* size of the smallest arena */
     uint32_t dump_timeout_ms;
-    uint32_t reserved_for_later;
+    uint32_t partial_bytes;               /* of one place for partial replies; 0: none */
     uint16_t ready_event[BHW_NAME_CHARS]; /* UTF-16, NUL-terminated */
     uint16_t item[BHW_NAME_CHARS];        /* of the moniker */
     uint16_t dump_path[BHW_PATH_CHARS];   /* empty: no dumps */
@@ -168,13 +180,16 @@ struct bhw_box_section {
     struct bhw_arena_words reply;
     _Atomic uint32_t dump; /* BHW_DUMP_… */
     uint32_t reserved;
+    _Alignas(64) struct bhi_partial_words partial;
     _Alignas(64) struct bhw_fault fault;
+    /* then the places for partial replies */
 };
 
 /* Both bitnesses see the same. */
 #define BHW_AT(type, field, offset)                                                                \
     _Static_assert(offsetof(struct type, field) == (offset), #type "." #field)
 BHW_AT(bhw_call_section, cookie, 8);
+BHW_AT(bhw_call_section, partial_bytes, 60);
 BHW_AT(bhw_call_section, ready_event, 64);
 BHW_AT(bhw_call_section, item, 256);
 BHW_AT(bhw_call_section, dump_path, 448);
@@ -186,12 +201,13 @@ BHW_AT(bhw_box_section, started, 16);
 BHW_AT(bhw_box_section, greeted, 56);
 BHW_AT(bhw_box_section, reply, 64);
 BHW_AT(bhw_box_section, dump, 80);
-BHW_AT(bhw_box_section, fault, 128);
+BHW_AT(bhw_box_section, partial, 128);
+BHW_AT(bhw_box_section, fault, 192);
 BHW_AT(bhw_fault, thread_id, 24);
 BHW_AT(bhw_fault, module, 64);
 BHW_AT(bhw_fault, registers, 192);
 _Static_assert(sizeof(struct bhw_call_section) == 1088, "call section");
-_Static_assert(sizeof(struct bhw_box_section) == 640, "box section");
+_Static_assert(sizeof(struct bhw_box_section) == 704, "box section");
 #undef BHW_AT
 
 #endif

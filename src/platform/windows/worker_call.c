@@ -16,6 +16,7 @@
 #include "worker_end.h"
 
 #include "core/alloc.h"
+#include "core/partial.h"
 #include "core/problem.h"
 
 #include <inttypes.h>
@@ -139,8 +140,29 @@ void bhi_channel_progress(uint64_t done, uint64_t total)
         return;
     atomic_store_explicit(&box->progress_done, done, memory_order_relaxed);
     atomic_store_explicit(&box->progress_total, total, memory_order_relaxed);
-    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least these two. */
-    atomic_fetch_add_explicit(&box->progress, 1, memory_order_release);
+    bhi_channel_alive();
+}
+
+void bhi_channel_alive(void)
+{
+    if (!own)
+        return;
+    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least what was stored
+     * before. */
+    atomic_fetch_add_explicit(&bhw_worker_end.box->progress, 1, memory_order_release);
+}
+
+int bhi_channel_partial(uint64_t serial, const bh_value *value)
+{
+    struct bhw_box_section *box = bhw_worker_end.box;
+    size_t most = bhw_worker_end.call->partial_bytes;
+
+    if (!own) /* nobody would ever see it */
+        return BH_OK;
+    if (most == 0)
+        return BH_E_TOO_LARGE;
+    return bhi_partial_put(&box->partial, box + 1, (size_t)BHW_PARTIAL_ROOM(most), most, serial,
+                           value);
 }
 
 bool bhi_channel_cancelled(uint64_t serial)
