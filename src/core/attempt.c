@@ -336,6 +336,9 @@ static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bh
 static enum bhp_lane_end run_lane(struct bhi_ticket *ticket, struct bhp_reply *reply)
 {
     const struct bhp_call call = {
+        .callback = ticket->request->callbacks ? bhi_callback_run : NULL,
+        .callback_context = ticket,
+        .callback_depth = ticket->pool->options.max_callback_depth,
         .serial = ticket->serial,
         .method = ticket->request->method,
         .arguments = ticket->request->arguments,

@@ -14,8 +14,9 @@
  *  4. No operation takes a process number: a worker is a handle from its start to its free.
  *  5. Whatever a worker can write is copied once, validated, then used, on this side of the
  * contract: the core never sees a byte that can still change.
- *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call() and
- *     bhp_nursery_close(), and each of these ends in bounded time once it is told to.
+ *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call(), bhp_lane_nested()
+ *     and bhp_nursery_close(), and each of these ends in bounded time once it is told to; but
+ *     bhp_lane_call() not before a callback that it runs has returned.
  *
  * Threads: a nursery, its loop and the life of its workers (start, kill, quit, output, sample,
  * obituary, free) belong to one thread, the pool's supervisor, but where a function says otherwise.
@@ -251,6 +252,31 @@ void bhp_loop_kick(bhp_nursery *nursery);
 
 /* ---- the lane: one request to one worker ---- */
 
+/** How a callback ended. */
+enum bhp_callback_end {
+    BHP_CALLBACK_REPLIED, /* value */
+    BHP_CALLBACK_FAILED,  /* code, text: the caller's function said so */
+    BHP_CALLBACK_REFUSED  /* code (an enum bh_error), text: there is none, or it was not called */
+};
+
+/** One callback of a request's, as a worker asked for it: private copies, decoded. */
+struct bhp_callback {
+    const char *name;          /* NUL-terminated UTF-8 */
+    const bh_value *arguments; /* `count` of them */
+    size_t count;
+    uint32_t depth; /* from 1 */
+    void *lane;     /* the platform's own: for bhp_lane_nested() */
+    /* the answer; owned by the platform once the hook has returned */
+    enum bhp_callback_end end;
+    bh_value value;
+    int32_t code;
+    char *text; /* bhi_free(); NULL: none */
+};
+
+/** Answers a callback. Called on any thread, one at a time for a call, while bhp_lane_call() is
+ * under way; the answer is null when it comes. May take any time, and use bhp_lane_nested(). */
+typedef void (*bhp_callback_fn)(void *context, struct bhp_callback *callback);
+
 /** A request as the platform sees it. */
 struct bhp_call {
     uint64_t serial;
@@ -258,6 +284,9 @@ struct bhp_call {
     const bh_value *arguments;
     size_t argument_count;
     bhp_word *stop; /* private: becomes non-zero (and is woken) when the worker has EXITED */
+    bhp_callback_fn callback; /* NULL: the worker may not call back */
+    void *callback_context;
+    uint32_t callback_depth; /* how deep callbacks may nest; the platform holds the worker to it */
 };
 
 enum bhp_lane_end {
@@ -290,5 +319,15 @@ struct bhp_reply {
  */
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply);
+
+/**
+ * Calls a method of the worker that waits for this callback, and waits for the answer; deeper
+ * callbacks may come meanwhile. On the callback's own thread, before it returns.
+ * @param reply zeroed by the caller @return REPLIED, FAILED, NO_METHOD, TOO_LARGE, INVALID, MEMORY,
+ * UNREADABLE; or LOST: no answer will come, and bhp_lane_call() will say why
+ */
+enum bhp_lane_end bhp_lane_nested(struct bhp_callback *callback, const char *method,
+                                  const bh_value *arguments, size_t argument_count,
+                                  struct bhp_reply *reply);
 
 #endif

@@ -70,6 +70,20 @@ int bhi_channel_reply(const bh_value *value, struct bh_problem *problem);
 /** Answers that the request at hand failed. @param text valid UTF-8; may be cut at a character */
 void bhi_channel_fail(int32_t code, const char *text, size_t length);
 
+/** A callback that a handler asks for. */
+struct bhi_question {
+    uint64_t serial; /**< of the request at hand */
+    const char *name;
+    const bh_value *arguments;
+    size_t count;
+};
+
+/** Calls a function of the dispatcher's and waits for its answer; requests of this serial that come
+ * meanwhile go to the owner's callback, nested. Serving thread, inside that callback.
+ * @param[out] reply owned by the caller, null on entry @return as bh_call_back() */
+int bhi_channel_call_back(const struct bhi_question *question, bh_value *reply,
+                          struct bh_problem *problem);
+
 /** A sign of life. Any thread. */
 void bhi_channel_progress(uint64_t done, uint64_t total);
 

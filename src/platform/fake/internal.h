@@ -40,6 +40,7 @@ struct bhf_lane {
     const struct bhp_call *call;
     struct bhf_request plan;
     struct bhf_waiter waiter;
+    uint32_t callbacks; /* that are to be made now */
     bool committed;
 };
 

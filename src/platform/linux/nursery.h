@@ -9,7 +9,7 @@
  *   resolve.c   names in it, made absolute    life.c      a worker from start to free
  *   birth.c     the clone of a launcher       obituary.c  what the system says of it
  *   halves.c    the two shared memory files   hello.c     its greeting and its table of methods
- *   lane*.c     requests and replies          box.c       what it wrote about itself
+ *   lane*.c     requests, replies, turns         box.c       what it wrote about itself
  *   partial.c   what it had before its end
  *
  * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic or

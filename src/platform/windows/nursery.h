@@ -13,6 +13,7 @@
  *   deputy.c    calls for callers in other apartments
  *   dump.c      the time that a dump may take
  *   partial.c   what a worker had before its end
+ *   callback.c  what a worker calls during its request
  *
  * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic, or
  * fixed before the worker is handed out), [midwife] (of the thread that brings the worker to its
@@ -55,6 +56,7 @@ struct bhp_nursery {
     uint64_t max_reply_bytes;
     uint32_t arena_bytes; /* of the smallest arena */
     uint32_t max_partial_bytes;
+    uint32_t callback_depth;
     bool rearm;
     bool keep_registered;
     uint32_t dump_timeout_ms;

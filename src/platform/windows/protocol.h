@@ -54,6 +54,16 @@
  * lets it go, the worker when the bell is rung. A stranger's references are refused, and a reply to
  * it has none.
  *
+ * Callbacks. A request that was lent callbacks has one more argument, the last: an IDispatch of the
+ * dispatcher's (VT_DISPATCH), for this request alone. The handler calls it with
+ * BHW_DISPID_CALLBACK; the answer is that of a request: S_OK with a value, DISP_E_EXCEPTION with
+ * the caller's own number and text, or with wCode = BHW_WCODE_REFUSED and an enum bh_error. It
+ * serves one call at a time, and BHW_WCODE_BUSY is the answer to who comes when it is not the
+ * worker's turn. While the worker waits for a callback the dispatcher may call a method of it,
+ * nested: it raises `nested` before and calls with BHW_LCID; such a call is served although another
+ * is at hand, and leaves serial, started and committed alone. Payloads of callbacks and nested
+ * calls never travel in arenas. When the request has ended the object is disconnected.
+ *
  * Partial replies (core/partial_words.h). Behind the box its section has two places of
  * `partial_bytes` for them, rounded up to BHW_PARTIAL_ALIGNMENT; what they hold is in the wire form
  * of docs/wire.md. The dispatcher reads them when an attempt has ended without an answer. No bell.
@@ -83,11 +93,15 @@
 #define BHW_REGISTERS_MAX 40u
 /** Answers with one array of maps {name, help}, the table in order. */
 #define BHW_DISPID_METHODS 0x42480001
+/** Of the dispatcher's object: calls back. Its arguments are the name, then the arguments. */
+#define BHW_DISPID_CALLBACK 0x42480002
 
 /** The locale that the dispatcher gives with its calls; means nothing otherwise. */
 #define BHW_LCID 0x4248u
 /** EXCEPINFO.wCode: the worker is busy with another call. Numbers below 1000 are the system's. */
 #define BHW_WCODE_BUSY 1001
+/** Likewise: there is no answer to a callback; scode is an enum bh_error. */
+#define BHW_WCODE_REFUSED 1002
 /** How long a worker waits for `received`, milliseconds. */
 #define BHW_RECEIPT_MS 1000
 
@@ -144,7 +158,8 @@ struct bhw_call_section {
     _Atomic uint64_t received;            /* the reply to this serial has arrived */
     struct bhw_arena_words request;
     _Atomic uint32_t reply_taken; /* generation of the worker's arena */
-    uint32_t reserved;
+    uint32_t callback_depth;      /* how deep callbacks may nest in one request */
+    _Atomic uint64_t nested;      /* counts nested calls; stored before each */
 };
 
 /** Fault record. `state` is written last. */
@@ -197,6 +212,7 @@ BHW_AT(bhw_call_section, serial, 1024);
 BHW_AT(bhw_call_section, received, 1048);
 BHW_AT(bhw_call_section, request, 1056);
 BHW_AT(bhw_call_section, reply_taken, 1072);
+BHW_AT(bhw_call_section, nested, 1080);
 BHW_AT(bhw_box_section, started, 16);
 BHW_AT(bhw_box_section, greeted, 56);
 BHW_AT(bhw_box_section, reply, 64);

@@ -29,6 +29,7 @@ static void write_call(bhp_worker *worker)
     call->max_request_bytes = nursery->max_request_bytes;
     call->max_reply_bytes = nursery->max_reply_bytes;
     call->partial_bytes = nursery->max_partial_bytes;
+    call->callback_depth = nursery->callback_depth;
     call->rearm = nursery->rearm;
     call->keep_registered = nursery->keep_registered;
     call->dump_timeout_ms = nursery->dump_timeout_ms;
