@@ -50,6 +50,7 @@ struct bhl_talk {
     size_t room;
     uint64_t heard; /* number of the worker's last turn */
     uint32_t depth; /* callbacks under way */
+    uint32_t stale; /* turns of another request */
     bool over;      /* nothing more is said: `end` says why */
     enum bhp_lane_end end;
 };

@@ -84,28 +84,41 @@ static void speak(const struct bhl_talk *talk, struct bhl_turn turn)
 
 /* ---- hearing ---- */
 
+static struct bhl_turn load(const struct bhl_reply_half *half)
+{
+    return (struct bhl_turn){ONCE(half->said.serial), ONCE(half->said.kind),
+                             ONCE(half->said.depth),  ONCE(half->said.method),
+                             ONCE(half->said.code),   ONCE(half->said.length),
+                             ONCE(half->said.piece),  ONCE(half->said.at)};
+}
+
+/* Whether a turn is of another request: one that came too late, once. */
+static bool is_stale(struct bhl_talk *talk, const struct bhl_turn *turn)
+{
+    return turn->serial != talk->call->serial && talk->stale++ == 0;
+}
+
 /* Waits for the worker's next turn and loads it. @return false: there is none, it is over */
 static bool hear(struct bhl_talk *talk, struct bhl_turn *turn)
 {
     const struct bhl_reply_half *half = bhl_reply(talk->worker);
-    enum bhl_heard heard = bhl_lane_listen(talk->worker, talk->call, talk->heard);
+    uint64_t last;
 
-    if (heard != BHL_HEARD_TURN) {
-        finish(talk, heard == BHL_HEARD_COMMIT ? BHP_LANE_REPLIED : BHP_LANE_LOST);
-        return false;
-    }
-    /* Pairs with the worker's release store. */
-    uint64_t number = atomic_load_explicit(&half->turn, memory_order_acquire);
-    *turn =
-        (struct bhl_turn){ONCE(half->said.serial), ONCE(half->said.kind), ONCE(half->said.depth),
-                          ONCE(half->said.method), ONCE(half->said.code), ONCE(half->said.length),
-                          ONCE(half->said.piece),  ONCE(half->said.at)};
-    if (number != talk->heard + 1 || turn->serial != talk->call->serial) {
-        BREAK(talk, "it spoke out of turn");
-        return false;
-    }
-    talk->heard = number;
-    return true;
+    do {
+        enum bhl_heard heard = bhl_lane_listen(talk->worker, talk->call, talk->heard);
+        if (heard != BHL_HEARD_TURN) {
+            finish(talk, heard == BHL_HEARD_COMMIT ? BHP_LANE_REPLIED : BHP_LANE_LOST);
+            return false;
+        }
+        last = talk->heard;
+        /* Pairs with the worker's release store. */
+        talk->heard = atomic_load_explicit(&half->turn, memory_order_acquire);
+        *turn = load(half);
+    } while (is_stale(talk, turn));
+    if (talk->heard == last + 1 && turn->serial == talk->call->serial)
+        return true;
+    BREAK(talk, "it spoke out of turn");
+    return false;
 }
 
 /* Copies one piece, if it makes sense. */

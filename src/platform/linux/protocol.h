@@ -49,7 +49,8 @@
  * Once its request is cancelled a worker need not wait for a turn: it may commit instead, and the
  * dispatcher, which looks for that before it looks for a turn, then has nothing more to say. What
  * was said last is of no interest to anybody: both sides remember the numbers of the other's turns
- * anew with each request.
+ * anew with each request. (A turn that a worker says after its commit is a fault; the dispatcher
+ * passes over one such in the next request.)
  *
  * Partial replies (core/partial_words.h). Behind its `reply_bytes` the reply half's file has two
  * places of `partial_bytes` for them, of which the dispatcher promises no page: the worker sees to
