@@ -24,7 +24,9 @@
 int bhi_partial_put(struct bhi_partial_words *words, void *data, size_t room, size_t most,
                     uint64_t serial, const bh_value *value)
 {
-    uint64_t count = atomic_load_explicit(&words->count, memory_order_relaxed) + 1;
+    /* Sequentially consistent, like the store below: what is written after this load is not seen
+     * before the number that it loads, which says that this place may change. */
+    uint64_t count = atomic_load(&words->count) + 1;
     struct bhi_partial_place *place = &words->place[count % 2];
     const struct bh_value_limits limits = {.bytes = UINT64_MAX};
     size_t size;
@@ -32,9 +34,6 @@ int bhi_partial_put(struct bhi_partial_words *words, void *data, size_t room, si
 
     if (error == BH_OK && size > most)
         error = BH_E_TOO_LARGE;
-    /* Nothing of what follows is seen before the number of the one before, which says that this
-     * place may change: pairs with the fence in copy_stable(). */
-    atomic_thread_fence(memory_order_release);
     if (error == BH_OK)
         error = bh_wire_write((unsigned char *)data + count % 2 * room, size, value, 1);
     if (error != BH_OK)
@@ -42,7 +41,7 @@ int bhi_partial_put(struct bhi_partial_words *words, void *data, size_t room, si
     place->serial = serial;
     place->length = size;
     /* Pairs with the load in look(): whoever sees the number sees the whole of it. */
-    atomic_store_explicit(&words->count, count, memory_order_release);
+    atomic_store(&words->count, count);
     return BH_OK;
 }
 
@@ -80,18 +79,26 @@ static bool decode(const void *bytes, size_t length, bh_value *value)
     return one;
 }
 
+/* Copies whole words, none of which is loaded after what is loaded next. */
+static void copy_words(unsigned char *to, const unsigned char *from, uint64_t size)
+{
+    const _Atomic uint64_t *words = (const _Atomic uint64_t *)(const void *)from;
+
+    for (uint64_t i = 0; i < size / 8; i++) {
+        uint64_t word = atomic_load_explicit(&words[i], memory_order_acquire);
+        memcpy(to + 8 * i, &word, 8);
+    }
+}
+
 /* Copies a place that nobody writes to, as far as can be told. */
 static bool copy_stable(const struct bhi_partial_words *words, const unsigned char *data,
                         size_t room, uint64_t serial, unsigned char *bytes, size_t *length)
 {
     for (int i = 0; i < TRIES; i++) {
         uint64_t count, size;
-        if (!look(words, serial, &count, &size) || size > room)
+        if (!look(words, serial, &count, &size) || size > room || size % 8 != 0)
             return false;
-        memcpy(bytes, data + count % 2 * room, (size_t)size);
-        /* The copy comes before the second look; the writer says its number before it writes to the
-         * place again. */
-        atomic_thread_fence(memory_order_acquire);
+        copy_words(bytes, data + count % 2 * room, size);
         if (atomic_load_explicit(&words->count, memory_order_relaxed) == count) {
             *length = (size_t)size;
             return true;

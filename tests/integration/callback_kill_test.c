@@ -17,7 +17,7 @@ enum { ROUNDS = KIT_WINDOWS ? 24 : 400, BYTES = 70000 };
 struct round {
     kit_gate *gate;
     atomic_int pid;
-    int64_t delay_us;
+    atomic_int delay_us;
     unsigned char bytes[BYTES];
     atomic_bool over;
 };
@@ -115,7 +115,7 @@ TEST(a_kill_at_any_moment_ends_the_request_once)
     kit_thread *thread = kit_thread_start(killer, &round);
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct bh_completion completion;
-        round.delay_us = (int64_t)(i * 2654435761u >> 8) % (KIT_WINDOWS ? 20000 : 700);
+        round.delay_us = (int)(i * 2654435761u >> 8) % (KIT_WINDOWS ? 20000 : 700);
         if (i % 2) {
             bh_pool_call(pool, &request, &completion.result);
         } else {
