@@ -108,7 +108,7 @@ static void babble(bh_call *call, const bh_value *arguments, size_t count, void 
     (void)arguments, (void)count, (void)context;
     for (unsigned i = 0;; i++) {
         bh_value value;
-        size_t length = 1 + i * 7919u % (sizeof(text) - 1);
+        size_t length = 30000 + i / 256 * 7919u % 30000; /* mostly as long as the one before */
         memset(text, 'a' + (int)(i % 26), length);
         if (bh_value_new_string(&value, text, length) == BH_OK)
             bh_call_partial(call, &value);
@@ -217,6 +217,19 @@ static void stubborn(bh_call *call, const bh_value *arguments, size_t count, voi
     }
 }
 
+/* ask_in_vain(name, value): calls back, and replies the value whatever came of it */
+static void ask_in_vain(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    bh_value reply;
+    char name[64];
+
+    (void)context;
+    copy_name(name, arguments, count);
+    bh_call_back(call, name, NULL, 0, &reply, NULL);
+    bh_value_deinit(&reply);
+    bh_call_reply(call, &arguments[1]);
+}
+
 static void echo(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
     (void)context;
@@ -286,13 +299,21 @@ static void answer_outer(bh_call *call, const bh_value *arguments, size_t count,
 }
 
 static const struct bh_method methods[] = {
-    {"ask", ask, NULL},           {"keep", keep, NULL},
-    {"ask_many", ask_many, NULL}, {"stubborn", stubborn, NULL},
-    {"echo", echo, NULL},         {"die", die, NULL},
-    {"hang", hang, NULL},         {"refuse", refuse, NULL},
-    {"wrongs", do_wrong, NULL},   {"answer_outer", answer_outer, NULL},
-    {"pid", get_pid, NULL},       {"count", count_up, NULL},
-    {"murmur", murmur, NULL},     {"babble", babble, NULL},
+    {"ask", ask, NULL},
+    {"keep", keep, NULL},
+    {"ask_many", ask_many, NULL},
+    {"stubborn", stubborn, NULL},
+    {"echo", echo, NULL},
+    {"ask_in_vain", ask_in_vain, NULL},
+    {"die", die, NULL},
+    {"hang", hang, NULL},
+    {"refuse", refuse, NULL},
+    {"wrongs", do_wrong, NULL},
+    {"answer_outer", answer_outer, NULL},
+    {"pid", get_pid, NULL},
+    {"count", count_up, NULL},
+    {"murmur", murmur, NULL},
+    {"babble", babble, NULL},
     {NULL, NULL, NULL},
 };
 

@@ -569,6 +569,7 @@ static void turn(const struct job *job)
     case 17: /* too late */
         answer_int(how);
         commit(job->serial);
+        usleep(2000); /* the next request is there */
         speak(job, said);
         return;
     default:

@@ -171,7 +171,7 @@ TEST(a_request_that_was_taken_away_calls_nobody_further)
     options.grace_ms = 1000;
     pool = world_open(&options);
     was_cancelled = false;
-    struct bh_result *result = world_result(ask(pool, "cooperate 1", WORLD_CALLER));
+    struct bh_result *result = world_result(ask(pool, "hang", WORLD_CALLER));
     CHECK_INT(result->outcome, BH_OUTCOME_DEADLINE);
     CHECK(was_cancelled);
     CHECK_INT(called, 1);

@@ -59,6 +59,20 @@ TEST(what_is_being_written_does_not_touch_the_last_one)
     CHECK_INT(take(5), 2);
 }
 
+TEST(the_last_one_is_not_written_over)
+{
+    put(5, 1);
+    for (int64_t i = 2; i < 6; i++) {
+        unsigned char before[ROOM];
+        uint64_t at = atomic_load(&words.count) % 2;
+        struct bhi_partial_place place = words.place[at];
+        memcpy(before, data + at * ROOM, ROOM);
+        put(5, i);
+        CHECK_BYTES(before, data + at * ROOM, ROOM);
+        CHECK_BYTES(&place, &words.place[at], sizeof(place));
+    }
+}
+
 TEST(one_that_does_not_fit_leaves_the_one_before)
 {
     static const char text[2 * ROOM];
