@@ -8,6 +8,8 @@
 
 #include <bulkhead/callback.h>
 
+#include <objbase.h>
+
 #include <stdatomic.h>
 
 struct hearing {
@@ -102,6 +104,14 @@ static void check_broken(const char *script, const char *text)
 TEST(a_proper_callback_is_answered)
 {
     check_reply("cb-good", 0 /* S_OK */, 1);
+}
+
+/* It lends its request to a thread of the library's. */
+TEST(a_caller_in_an_apartment_of_its_own_has_callbacks_too)
+{
+    CHECK(SUCCEEDED(CoInitializeEx(NULL, COINIT_APARTMENTTHREADED)));
+    check_reply("cb-good", 0, 1);
+    CoUninitialize();
 }
 
 TEST(what_is_no_callback_breaks_the_protocol)
