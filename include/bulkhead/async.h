@@ -36,7 +36,7 @@ typedef void (*bh_done_fn)(void *context, struct bh_result *result);
 
 /**
  * Sends a request and returns without waiting. Everything in *request is copied, but for the cancel
- * token, which must live until the completion was received.
+ * token and the callbacks, which must live until the completion was received.
  * @param done    told of the end; NULL: the completion goes into the pool's queue
  * @param context for `done`, or handed out with the completion
  * @return BH_REFUSAL_NONE: accepted, the completion will come; else why not, and it will not

@@ -75,7 +75,10 @@ extern "C" {
     X(BH_E_FORKED, 13, "the pool belongs to the process that opened it, not to its forked child")  \
     X(BH_E_CLOSED, 14, "the pool is closing")                                                      \
     X(BH_E_START, 15, "the worker cannot be started")                                              \
-    X(BH_E_STATE, 16, "not allowed in this state")
+    X(BH_E_STATE, 16, "not allowed in this state")                                                 \
+    X(BH_E_FAILED, 17, "the other side answered that it failed")                                   \
+    X(BH_E_CANCELLED, 18, "the request was taken away")                                            \
+    X(BH_E_LOST, 19, "the worker has ended")
 
 enum bh_error {
 #define BH_ERROR_ENUM(name, number, text) name = number,
@@ -87,7 +90,8 @@ enum bh_error {
  * line without a newline that names what was wrong and where. Filled only on failure. */
 struct bh_problem {
     int code;        /**< an enum bh_error */
-    int os_error;    /**< errno or GetLastError(); 0 when the system was not the cause */
+    int os_error;    /**< errno or GetLastError(); 0 when the system was not the cause. BH_E_FAILED:
+                          the number that the other side failed with */
     uint32_t line;   /**< of a text that was parsed, from 1; 0 when it does not apply */
     uint32_t column; /**< in characters, from 1; 0 when it does not apply */
     char text[232];  /**< NUL-terminated UTF-8 */

@@ -8,6 +8,7 @@
 
 #include <bulkhead/async.h>
 #include <bulkhead/base.h>
+#include <bulkhead/callback.h>
 #include <bulkhead/json.h>
 #include <bulkhead/pool.h>
 #include <bulkhead/session.h>

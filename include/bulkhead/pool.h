@@ -8,9 +8,10 @@
  *
  * Threads. Every function may be called from any thread at any time, but bh_pool_close(), after
  * which nothing may use the pool. One supervisor thread per pool belongs to the library; it blocks
- * all signals. Callbacks run on that thread or on the thread of the caller concerned, never with a
- * lock held; they must not wait: no bh_pool_call(), bh_pool_wait_ready(), bh_pool_methods() or
- * bh_pool_close() from a callback.
+ * all signals. The event sink runs on that thread or on the thread of the caller concerned, never
+ * with a lock held; it must not wait: no bh_pool_call(), bh_pool_wait_ready(), bh_pool_methods() or
+ * bh_pool_close() from it. A request's callbacks (callback.h) may take their time and call other
+ * pools, but must not wait for the pool that they run for; a call that would is refused at once.
  *
  * Guest manners. The library never prints, never exits, installs no signal handler, and its
  * processes are invisible to the host's SIGCHLD and waitpid(-1), unless the host is the first
@@ -25,6 +26,7 @@
 #ifndef BULKHEAD_POOL_H
 #define BULKHEAD_POOL_H
 
+#include <bulkhead/callback.h>
 #include <bulkhead/value.h>
 
 #ifdef __cplusplus
@@ -67,7 +69,8 @@ typedef struct bh_cancel bh_cancel;
     X(BH_REFUSAL_MEMORY, "no memory")                                                              \
     X(BH_REFUSAL_FORKED, "pool used in a forked child")                                            \
     X(BH_REFUSAL_INVALID, "invalid argument")                                                      \
-    X(BH_REFUSAL_SESSION_LOST, "session lost")
+    X(BH_REFUSAL_SESSION_LOST, "session lost")                                                     \
+    X(BH_REFUSAL_WOULD_DEADLOCK, "would deadlock")
 
 /* ---- deaths -----------------------------------------------------------------------------------
  */
@@ -205,12 +208,16 @@ struct bh_request {
                                   after a death; 0: never */
     bh_cancel *cancel;       /**< raised by another thread to end the request; may be NULL */
     void *user;              /**< handed back in events */
-    bool borrow;             /**< bytes and typed arrays of a large reply may stay in the worker's
-                                  memory: see bh_result.borrowed */
+    const struct bh_callback *callbacks; /**< that the handler may call, up to an entry without a
+                                              name; must live until the request has ended. NULL:
+                                              none. See callback.h */
+    void *callback_context;              /**< for them */
+    bool borrow; /**< bytes and typed arrays of a large reply may stay in the worker's memory: see
+                      bh_result.borrowed */
 };
 #define BH_REQUEST_INIT                                                                            \
     {                                                                                              \
-        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL, false                       \
+        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, false           \
     }
 
 /** How a request ended, and what came of it. */
@@ -219,7 +226,7 @@ struct bh_result {
     enum bh_delivery delivery;
     enum bh_refusal refusal; /**< BH_OUTCOME_REFUSED */
     uint64_t serial;         /**< of the last attempt; 0 if it never got one */
-    bh_value reply;          /**< BH_OUTCOME_REPLIED; owned */
+    bh_value reply;          /**< BH_OUTCOME_REPLIED, or `partial`; owned */
     int32_t code;            /**< BH_OUTCOME_FAILED: the handler's */
     char *text; /**< failed: the handler's; refused: why, for a person. Owned; or NULL */
     bool has_death;
@@ -229,6 +236,9 @@ struct bh_result {
     uint32_t attempts;     /**< times it was given to a worker and charged */
     uint64_t elapsed_us;   /**< from the call to its end */
     uint64_t queued_us;    /**< of which waiting for a worker */
+    bool partial; /**< died, deadline, cancelled: `reply` holds the last partial reply that the
+                       handler of the last attempt published (bh_call_partial()); owned all the same
+                   */
 
     /**
      * Payloads of `reply` lie in the worker's memory (bh_request.borrow). Everything else of it is
@@ -372,7 +382,11 @@ struct bh_rlimit {
     X(dump_timeout_ms, u32, 30000, 100, 600000, "dump-timeout-ms", 1,                              \
       "time a dying worker has to write its minidump, if dumps are wanted (Windows)")              \
     X(templates, u32, 1, 0, 2, "templates", 1,                                                     \
-      "fork-safe workers from a warm template, on Linux: 0 never, 1 once there is one, 2 always")
+      "fork-safe workers from a warm template, on Linux: 0 never, 1 once there is one, 2 always")  \
+    X(max_partial_bytes, u32, 65536, 0, 16777216, "max-partial-kib", 1024,                         \
+      "largest partial reply that a handler may publish before its answer; 0: none")               \
+    X(max_callback_depth, u32, 8, 1, 64, "max-callback-depth", 1,                                  \
+      "how deep callbacks may nest in one request")
 
 #define BH_OPTION_TYPE_u32 uint32_t
 #define BH_OPTION_TYPE_u64 uint64_t

@@ -121,9 +121,38 @@ BH_API int bh_call_fail(bh_call *call, int32_t code, const char *format, ...) BH
  * deadline. A few nanoseconds; call it as often as you like. */
 BH_API void bh_call_progress(bh_call *call, uint64_t done, uint64_t total);
 
+/** Publishes what there is of the reply so far, and says that the handler is alive. If the request
+ * then ends without an answer (deadline, cancel, the worker's death), the caller gets the last
+ * value that was published whole, marked as partial; an answer takes its place. The value is copied
+ * before this returns. Only on the handler's thread. Costs about what bh_call_reply() costs,
+ * without waking anybody.
+ * @return BH_OK, BH_E_STATE (already answered), BH_E_TOO_LARGE (more than the pool's
+ *         max_partial_bytes), BH_E_UTF8, BH_E_DEPTH, BH_E_TYPE, BH_E_MEMORY; after a failure the
+ *         one before still counts */
+BH_API int bh_call_partial(bh_call *call, const bh_value *value);
+
 /** Whether the dispatcher wants this request to end (deadline or cancel). A handler that looks and
  * returns within the pool's grace saves its worker. Any thread. */
 BH_API bool bh_call_cancelled(const bh_call *call);
+
+/**
+ * Calls a function that the caller lent this request (bh_request.callbacks), and waits for its
+ * answer. While it waits, the caller's function may call methods of this worker: they run nested in
+ * here, on this thread. Begin and end are signs of life, and what the caller's function takes is
+ * not counted as silence. Only on the handler's thread, before the answer.
+ * @param name      NUL-terminated UTF-8
+ * @param[out] reply   owned by the caller; null unless BH_OK
+ * @param[out] problem may be NULL
+ * @return BH_OK; BH_E_FAILED (the function said so: its text is in `problem`, its number in
+ *         os_error); BH_E_NOT_FOUND (the caller lent no function of this name); BH_E_DEPTH
+ *         (callbacks nest deeper than the pool's max_callback_depth; or the values do);
+ *         BH_E_CANCELLED (deadline or cancel: give up; it does not wait for the function);
+ *         BH_E_TOO_LARGE (arguments: more than max_reply_bytes), BH_E_UTF8, BH_E_TYPE, BH_E_MEMORY;
+ *         BH_E_STATE (another thread, already answered, or this call waits already); BH_E_SYSTEM
+ *         (Windows: the way to the dispatcher is gone). After any of them the request goes on
+ */
+BH_API int bh_call_back(bh_call *call, const char *name, const bh_value *arguments, size_t count,
+                        bh_value *reply, struct bh_problem *problem);
 
 /** The request's serial, the same number that the dispatcher's result shows. */
 BH_API uint64_t bh_call_serial(const bh_call *call);

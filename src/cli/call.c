@@ -71,7 +71,8 @@ static int ask(struct call *call, bh_cancel *cancel)
     request.retries = call->settings.retries;
     request.cancel = cancel;
     bh_pool_call(pool, &request, &call->result);
-    if (call->result.outcome == BH_OUTCOME_REPLIED && !call->settings.json)
+    if ((call->result.outcome == BH_OUTCOME_REPLIED || call->result.partial) &&
+        !call->settings.json)
         print_reply(call);
     bh_pool_close(pool);
     return CLI_OK;

@@ -138,6 +138,8 @@ void cli_report(const char *method, const struct cli_settings *settings,
         report_refusal(method, settings, result);
         break;
     }
+    if (result->partial && !settings->json)
+        cli_complain("%s: what was printed is its last partial reply", method);
 }
 
 /* Text streams of Windows end a line with two characters. */

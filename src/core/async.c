@@ -39,6 +39,7 @@ struct bhi_async {
     uint64_t elapsed_us;
     uint64_t queued_us;
     bh_value reply;
+    bool partial;
     struct bh_loan *loan; /* if it is borrowed */
     char *text;
     bh_value *arguments; /* request.argument_count of them */
@@ -147,6 +148,7 @@ static void keep_result(struct bhi_async *async, struct bh_result *result)
     async->elapsed_us = result->elapsed_us;
     async->queued_us = result->queued_us;
     async->reply = result->reply;
+    async->partial = result->partial;
     async->loan = result->borrowed ? result->loan : NULL;
     async->text = result->text;
 }
@@ -164,6 +166,7 @@ static void recall_result(struct bhi_async *async, struct bh_result *result)
     result->elapsed_us = async->elapsed_us;
     result->queued_us = async->queued_us;
     result->reply = async->reply;
+    result->partial = async->partial;
     result->loan = async->loan;
     result->borrowed = async->loan != NULL;
     result->text = async->text;

@@ -139,6 +139,19 @@ static void await_end(struct bhi_life *life)
     bhp_mutex_lock(&pool->lock);
 }
 
+/* Keeps what the handler had published when its attempt ended without an answer. The caller still
+ * holds the life. */
+static void keep_partial(struct bhi_ticket *ticket, struct bh_result *result)
+{
+    bh_pool *pool = ticket->pool;
+
+    if (pool->options.max_partial_bytes == 0)
+        return;
+    bhp_mutex_unlock(&pool->lock);
+    result->partial = bhp_worker_partial(ticket->life->worker, ticket->serial, &result->reply);
+    bhp_mutex_lock(&pool->lock);
+}
+
 /* A worker that had the request to its end: it goes on, or is killed for something else. */
 static void release(struct bhi_ticket *ticket, bool served)
 {
@@ -175,12 +188,15 @@ static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
     if (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN || life->state == BH_WORKER_KILLED ||
         life->state == BH_WORKER_DEAD) {
         await_end(life);
+        keep_partial(ticket, result);
         result->delivery = bhi_delivery_of(&life->box, ticket->serial, life->begun);
         set_death(result, &life->death);
         let_go(ticket);
         return;
     }
     result->delivery = sent ? BH_DELIVERY_COMMITTED : BH_DELIVERY_NEVER_STARTED;
+    if (sent)
+        keep_partial(ticket, result);
     release(ticket, sent);
 }
 
@@ -307,6 +323,7 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
         bhi_queue_submit(pool, ticket, false);
         return false;
     }
+    keep_partial(ticket, result);
     result->outcome = BH_OUTCOME_DIED;
     result->delivery = BH_DELIVERY_STARTED;
     let_go(ticket);
@@ -339,6 +356,9 @@ static enum bhp_lane_end run_lane(struct bhi_ticket *ticket, bhp_memory *memory,
                                   struct bhp_reply *reply)
 {
     const struct bhp_call call = {
+        .callback = ticket->request->callbacks ? bhi_callback_run : NULL,
+        .callback_context = ticket,
+        .callback_depth = ticket->pool->options.max_callback_depth,
         .serial = ticket->serial,
         .method = ticket->request->method,
         .arguments = ticket->request->arguments,

@@ -80,7 +80,25 @@ static enum bh_refusal flaw_of(const struct bh_request *request, struct bh_resul
         bhi_result_text(result, "the request has %zu arguments at NULL", request->argument_count);
         return BH_REFUSAL_INVALID;
     }
+    const char *flaw = bhi_callback_flaw(request);
+    if (flaw) {
+        bhi_result_text(result, "%s", flaw);
+        return BH_REFUSAL_INVALID;
+    }
     return BH_REFUSAL_NONE;
+}
+
+static void refuse(bh_pool *pool, const struct bh_request *request, struct bh_result *result,
+                   enum bh_refusal refusal)
+{
+    bhi_result_refuse(result, refusal);
+    bhp_mutex_lock(&pool->lock);
+    pool->submitted++;
+    pool->inside++;
+    pool->outcomes[result->outcome]++;
+    pool->refusals[result->refusal]++;
+    bhp_mutex_unlock(&pool->lock);
+    bhi_ticket_leave(pool, request, result);
 }
 
 bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct bh_result *result)
@@ -94,14 +112,20 @@ bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct b
     enum bh_refusal flaw = flaw_of(request, result);
     if (!flaw)
         return false;
-    bhi_result_refuse(result, flaw);
-    bhp_mutex_lock(&pool->lock);
-    pool->submitted++;
-    pool->inside++;
-    pool->outcomes[result->outcome]++;
-    pool->refusals[result->refusal]++;
-    bhp_mutex_unlock(&pool->lock);
-    bhi_ticket_leave(pool, request, result);
+    refuse(pool, request, result, flaw);
+    return true;
+}
+
+bool bhi_ticket_refuse_waiting(bh_pool *pool, const struct bh_request *request,
+                               struct bh_result *result)
+{
+    if (bhi_ticket_refuse(pool, request, result))
+        return true;
+    if (!bhi_callback_holds(pool))
+        return false;
+    bhi_result_text(result, "a callback that runs for this pool must not wait for it: use "
+                            "bh_callback_invoke(), bh_pool_submit() or another pool");
+    refuse(pool, request, result, BH_REFUSAL_WOULD_DEADLOCK);
     return true;
 }
 
@@ -111,9 +135,10 @@ enum bh_outcome bh_pool_call(bh_pool *pool, const struct bh_request *request,
     struct bhi_ticket ticket;
 
     memset(result, 0, sizeof(*result));
-    if (bhi_ticket_refuse(pool, request, result))
+    if (bhi_ticket_refuse_waiting(pool, request, result))
         return result->outcome;
     bhi_ticket_init(&ticket, pool, request);
+    ticket.inside = bhi_callback_current();
     bool raised = !bhi_cancel_attach(&ticket);
     bhp_mutex_lock(&pool->lock);
     if (raised)

@@ -283,6 +283,18 @@ int bh_death_to_value(const struct bh_death *death, bh_value *out)
     return result;
 }
 
+/* What there was when it ended without an answer. */
+static int put_partial(int before, bh_value *map, const struct bh_result *result)
+{
+    bh_value value = bh_value_null();
+
+    if (before || !result->partial)
+        return before;
+    before = bh_value_copy(&value, &result->reply);
+    before = put(before, map, "partial", bh_value_bool(true));
+    return put(before, map, "reply", value);
+}
+
 static int put_answer(int before, bh_value *map, const struct bh_result *result)
 {
     const char *text = result->text ? result->text : "";
@@ -303,7 +315,7 @@ static int put_answer(int before, bh_value *map, const struct bh_result *result)
         before = put_text(before, map, "reason", bh_refusal_name(result->refusal));
         return put_bytes_as_text(before, map, "text", text, strlen(text));
     default:
-        return before;
+        return put_partial(before, map, result);
     }
 }
 

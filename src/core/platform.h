@@ -15,8 +15,9 @@
  *  5. Whatever a worker can write is copied once, validated, then used, on this side of the
  * contract: the core never sees a byte that can still change. The one exception is for who asks
  * for it: the payload of bytes and typed arrays in a borrowed reply, which nobody here looks at.
- *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call() and
- *     bhp_nursery_close(), and each of these ends in bounded time once it is told to.
+ *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call(), bhp_lane_nested()
+ *     and bhp_nursery_close(), and each of these ends in bounded time once it is told to; but
+ *     bhp_lane_call() not before a callback that it runs has returned.
  *
  * Threads: a nursery, its loop and the life of its workers (start, kill, quit, output, sample,
  * obituary, free) belong to one thread, the pool's supervisor, but where a function says otherwise.
@@ -235,6 +236,10 @@ size_t bhp_worker_output(bhp_worker *worker, char *buffer, size_t size);
 uint64_t bhp_worker_rss(bhp_worker *worker);
 /** Copies the box. Any thread, until bhp_worker_free(). */
 void bhp_worker_box(const bhp_worker *worker, struct bhp_box *box);
+/** Copies the last complete partial reply that it published for this serial. For who holds its
+ * lease, after bhp_lane_call(). @param[out] value owned by the caller @return whether there is one
+ */
+bool bhp_worker_partial(bhp_worker *worker, uint64_t serial, bh_value *value);
 /** After EXITED: the evidence. */
 void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary);
 /** After EXITED, when no thread is in bhp_lane_call() on it: frees everything. NULL is fine. */
@@ -279,12 +284,40 @@ void bhp_memory_free(bhp_memory *memory);
 
 /* ---- the lane: one request to one worker ---- */
 
+/** How a callback ended. */
+enum bhp_callback_end {
+    BHP_CALLBACK_REPLIED, /* value */
+    BHP_CALLBACK_FAILED,  /* code, text: the caller's function said so */
+    BHP_CALLBACK_REFUSED  /* code (an enum bh_error), text: there is none, or it was not called */
+};
+
+/** One callback of a request's, as a worker asked for it: private copies, decoded. */
+struct bhp_callback {
+    const char *name;          /* NUL-terminated UTF-8 */
+    const bh_value *arguments; /* `count` of them */
+    size_t count;
+    uint32_t depth; /* from 1 */
+    void *lane;     /* the platform's own: for bhp_lane_nested() */
+    /* the answer; owned by the platform once the hook has returned */
+    enum bhp_callback_end end;
+    bh_value value;
+    int32_t code;
+    char *text; /* bhi_free(); NULL: none */
+};
+
+/** Answers a callback. Called on any thread, one at a time for a call, while bhp_lane_call() is
+ * under way; the answer is null when it comes. May take any time, and use bhp_lane_nested(). */
+typedef void (*bhp_callback_fn)(void *context, struct bhp_callback *callback);
+
 /** A request as the platform sees it. */
 struct bhp_call {
     uint64_t serial;
     const char *method;
     const bh_value *arguments;
     size_t argument_count;
+    bhp_callback_fn callback; /* NULL: the worker may not call back */
+    void *callback_context;
+    uint32_t callback_depth; /* how deep callbacks may nest; the platform holds the worker to it */
     bhp_word *stop;     /* private: becomes non-zero (and is woken) when the worker has EXITED */
     bhp_memory *memory; /* payloads that lie in it are not copied; NULL: none. Always with the same
                            worker */
@@ -326,6 +359,15 @@ struct bhp_reply {
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply);
 
+/**
+ * Calls a method of the worker that waits for this callback, and waits for the answer; deeper
+ * callbacks may come meanwhile. On the callback's own thread, before it returns.
+ * @param reply zeroed by the caller @return REPLIED, FAILED, NO_METHOD, TOO_LARGE, INVALID, MEMORY,
+ * UNREADABLE; or LOST: no answer will come, and bhp_lane_call() will say why
+ */
+enum bhp_lane_end bhp_lane_nested(struct bhp_callback *callback, const char *method,
+                                  const bh_value *arguments, size_t argument_count,
+                                  struct bhp_reply *reply);
 /** What bhp_lane_trim() leaves to be freed with bhp_memory_free(), or NULLs. */
 #define BHP_TRIMMED 2
 

@@ -185,11 +185,24 @@ static int refuse_forked(struct bh_problem *problem)
     return bhi_problem_set(problem, BH_E_FORKED, 0, "%s", bh_error_text(BH_E_FORKED));
 }
 
-int bh_pool_wait_ready(bh_pool *pool, uint32_t count, uint32_t timeout_ms,
-                       struct bh_problem *problem)
+/* Why the calling thread must not wait for the pool, or BH_OK. */
+static int refuse_wait(const bh_pool *pool, struct bh_problem *problem)
 {
     if (bhp_nursery_forked(pool->nursery))
         return refuse_forked(problem);
+    if (bhi_callback_holds(pool))
+        return bhi_problem_set(problem, BH_E_STATE, 0,
+                               "a callback that runs for this pool must not wait for it");
+    return BH_OK;
+}
+
+int bh_pool_wait_ready(bh_pool *pool, uint32_t count, uint32_t timeout_ms,
+                       struct bh_problem *problem)
+{
+    int refused = refuse_wait(pool, problem);
+
+    if (refused)
+        return refused;
     if (count == 0)
         count = pool->options.min_workers;
     if (count > pool->options.max_workers)
@@ -204,9 +217,11 @@ int bh_pool_wait_ready(bh_pool *pool, uint32_t count, uint32_t timeout_ms,
 int bh_pool_methods(bh_pool *pool, uint32_t timeout_ms, bh_value *methods,
                     struct bh_problem *problem)
 {
+    int refused = refuse_wait(pool, problem);
+
     *methods = bh_value_null();
-    if (bhp_nursery_forked(pool->nursery))
-        return refuse_forked(problem);
+    if (refused)
+        return refused;
     bhp_mutex_lock(&pool->lock);
     pool->inside++; /* until the copy is made */
     int result = await_ready(pool, has_methods, 1, timeout_ms, problem);

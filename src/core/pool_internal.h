@@ -73,6 +73,7 @@ struct bhi_ticket {
     struct bhi_ticket *previous;
     struct bhi_ticket *token_next; /* these two are guarded by the token's lock */
     struct bhi_ticket *token_previous;
+    const struct bhi_frame *inside; /* the callback whose thread waits for it; NULL: none */
 };
 
 /** One life of one worker, from the wish to start it to its burial. */
@@ -118,6 +119,7 @@ struct bhi_life {
                         the next one never started */
     uint64_t first_writer;    /* earliest request that what is in its pipe can come from */
     bool pipe_clean;          /* its pipe was seen empty after the latest request had ended */
+    bool calls_back;          /* a callback of its request's runs: it is not its turn to be alive */
     uint32_t tell;            /* events to hand to the sink, 1 << type */
     struct bhi_output output; /* supervisor only */
     struct bh_death death;    /* final once `stop` is 1; freed with the life */
@@ -314,6 +316,18 @@ void bhi_result_refuse(struct bh_result *result, enum bh_refusal refusal);
 /** Sets the text for a person, best effort: a result without it is still right. */
 void bhi_result_text(struct bh_result *result, const char *format, ...) BH_PRINTF(2, 3);
 
+/* ---- callback.c ---- */
+
+/** The contract's hook: answers one callback of a ticket's request. context is the ticket. */
+void bhi_callback_run(void *context, struct bhp_callback *callback);
+/** The callback that runs on this thread; NULL: none. */
+const struct bhi_frame *bhi_callback_current(void);
+/** Whether the calling thread is in a callback for this pool, or in one that such a callback waits
+ * for: then it must not wait for the pool. */
+bool bhi_callback_holds(const bh_pool *pool);
+/** What is wrong with a request's table, or NULL. */
+const char *bhi_callback_flaw(const struct bh_request *request);
+
 /* ---- session.c: with the lock held ---- */
 
 /** A session that waited gets this life, which is LEASED. */
@@ -351,6 +365,9 @@ void bhi_ticket_leave(bh_pool *pool, const struct bh_request *request,
                       const struct bh_result *result);
 /** Refusals that need neither queue nor lock; counted and told. @return whether it is one */
 bool bhi_ticket_refuse(bh_pool *pool, const struct bh_request *request, struct bh_result *result);
+/** The same for a caller that will wait. */
+bool bhi_ticket_refuse_waiting(bh_pool *pool, const struct bh_request *request,
+                               struct bh_result *result);
 
 /* ---- lives.c: the state table's actions. With the lock held, but where it says otherwise ---- */
 

@@ -133,6 +133,9 @@ int bh_session_open(bh_session **out, bh_pool *pool, const struct bh_session_opt
     *out = NULL;
     if (bhp_nursery_forked(pool->nursery))
         return bhi_problem_set(problem, BH_E_FORKED, 0, "%s", bh_error_text(BH_E_FORKED));
+    if (bhi_callback_holds(pool))
+        return bhi_problem_set(problem, BH_E_STATE, 0,
+                               "a callback that runs for this pool must not wait for it");
     options = options ? options : &plain;
     if (options->size < sizeof(*options))
         return bhi_problem_set(problem, BH_E_INVALID, 0,
@@ -325,9 +328,10 @@ enum bh_outcome bh_session_call(bh_session *session, const struct bh_request *re
     memset(result, 0, sizeof(*result));
     if (!pool)
         return refuse_orphan(result);
-    if (bhi_ticket_refuse(pool, request, result))
+    if (bhi_ticket_refuse_waiting(pool, request, result))
         return result->outcome;
     bhi_ticket_init(&ticket, pool, request);
+    ticket.inside = bhi_callback_current();
     ticket.session = session;
     bool raised = !bhi_cancel_attach(&ticket);
     bhp_mutex_lock(&pool->lock);

@@ -372,6 +372,10 @@ static void check_progress(struct bhi_life *life, int64_t now)
 
     if (!ticket->no_progress || now < life->progress_at + ticket->no_progress)
         return;
+    if (life->calls_back) { /* it is not its silence */
+        life->progress_at = now;
+        return;
+    }
     bhp_worker_box(life->worker, &box);
     if (box.progress == life->progress) {
         bhi_queue_claim(ticket, BHI_CLAIM_NO_PROGRESS);

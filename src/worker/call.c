@@ -6,11 +6,13 @@
  * when the handler has returned. So the handler keeps its value, and the object needs no memory of
  * its own.
  *
- * Invariants: `answered` becomes true once and stays; nothing is encoded after that. A forked child
+ * Invariants: `answered` becomes true once and stays; nothing is encoded after that, nor while the
+ * handler waits for a callback, when the one that speaks is a nested handler. A forked child
  * of the worker holds a copy of the object and may call everything here, but changes nothing.
  */
 #include "call.h"
 
+#include "core/problem.h"
 #include "core/utf8.h"
 
 #include <stdarg.h>
@@ -20,11 +22,21 @@
 /* Bytes of a failure's text. */
 #define TEXT_MAX 4096
 
+/* Something that is another on each thread. */
+static const void *here(void)
+{
+    static _Thread_local char mark;
+
+    return &mark;
+}
+
 void bhi_call_init(bh_call *call, uint64_t serial, const char *method)
 {
     call->serial = serial;
     call->method = method;
     call->answered = false;
+    call->waits = false;
+    call->thread = here();
     call->refused.code = BH_OK;
 }
 
@@ -41,11 +53,17 @@ void bhi_call_finish(bh_call *call)
         bh_call_fail(call, call->refused.code, "%s", call->refused.text);
 }
 
+/* Whether nothing more can be said for this call, or not now. */
+static bool cannot_speak(const bh_call *call)
+{
+    return call->answered || call->waits || bhi_channel_forked();
+}
+
 int bh_call_reply(bh_call *call, const bh_value *value)
 {
     int error;
 
-    if (call->answered || bhi_channel_forked())
+    if (cannot_speak(call))
         return BH_E_STATE;
     error = bhi_channel_reply(value, &call->refused);
     call->answered = error == BH_OK;
@@ -95,7 +113,7 @@ int bh_call_fail(bh_call *call, int32_t code, const char *format, ...)
     va_list arguments;
     int length;
 
-    if (call->answered || bhi_channel_forked())
+    if (cannot_speak(call))
         return BH_E_STATE;
     va_start(arguments, format);
     length = vsnprintf(raw, sizeof raw, format, arguments);
@@ -113,6 +131,35 @@ void bh_call_progress(bh_call *call, uint64_t done, uint64_t total)
     (void)call;
     if (!bhi_channel_forked())
         bhi_channel_progress(done, total);
+}
+
+int bh_call_partial(bh_call *call, const bh_value *value)
+{
+    int error;
+
+    if (cannot_speak(call))
+        return BH_E_STATE;
+    error = bhi_channel_partial(call->serial, value);
+    if (error == BH_OK)
+        bhi_channel_alive();
+    return error;
+}
+
+int bh_call_back(bh_call *call, const char *name, const bh_value *arguments, size_t count,
+                 bh_value *reply, struct bh_problem *problem)
+{
+    const struct bhi_question question = {call->serial, name, arguments, count};
+
+    *reply = bh_value_null();
+    if (call->thread != here() || cannot_speak(call))
+        return bhi_problem_set(problem, BH_E_STATE, 0,
+                               "only on the handler's thread, before its answer, one at a time");
+    call->waits = true;
+    bhi_channel_alive();
+    int error = bhi_channel_call_back(&question, reply, problem);
+    bhi_channel_alive();
+    call->waits = false;
+    return error;
 }
 
 bool bh_call_cancelled(const bh_call *call)

@@ -14,6 +14,8 @@ struct bh_call {
     uint64_t serial;
     const char *method;
     bool answered;
+    bool waits;                /**< inside bh_call_back() */
+    const void *thread;        /**< the handler's: see here() */
     struct bh_problem refused; /**< why the last reply did not go; `code` is BH_OK if none failed */
 };
 

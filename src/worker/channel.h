@@ -83,8 +83,29 @@ int bhi_channel_buffer(size_t bytes, void **at, struct bh_problem *problem);
 /** Answers that the request at hand failed. @param text valid UTF-8; may be cut at a character */
 void bhi_channel_fail(int32_t code, const char *text, size_t length);
 
+/** A callback that a handler asks for. */
+struct bhi_question {
+    uint64_t serial; /**< of the request at hand */
+    const char *name;
+    const bh_value *arguments;
+    size_t count;
+};
+
+/** Calls a function of the dispatcher's and waits for its answer; requests of this serial that come
+ * meanwhile go to the owner's callback, nested. Serving thread, inside that callback.
+ * @param[out] reply owned by the caller, null on entry @return as bh_call_back() */
+int bhi_channel_call_back(const struct bhi_question *question, bh_value *reply,
+                          struct bh_problem *problem);
+
 /** A sign of life. Any thread. */
 void bhi_channel_progress(uint64_t done, uint64_t total);
+
+/** Publishes what there is of the reply to this serial, so far. Serving thread.
+ * @return BH_OK, BH_E_TOO_LARGE, BH_E_UTF8, BH_E_DEPTH, BH_E_TYPE, BH_E_MEMORY */
+int bhi_channel_partial(uint64_t serial, const bh_value *value);
+
+/** Counts a sign of life that says nothing of how far it is. Any thread. */
+void bhi_channel_alive(void);
 
 /** Whether the dispatcher wants this request to end. Any thread. */
 bool bhi_channel_cancelled(uint64_t serial);

@@ -271,6 +271,18 @@ outcomes() {
     nothing_left "outcomes"
 }
 
+# What there was of a reply when its worker died.
+partial() {
+    local talk=$bin/../tests/integration/talk_worker$exe
+    expect "partial reply" 3 '.outcome == "died" and .partial == true and .reply == 3' \
+        --worker "$talk" count 3 die
+    expect "no partial reply" 3 '.outcome == "died" and (has("partial") or has("reply") | not)' \
+        --worker "$talk" --max-partial-kib 0 count 3 die
+    run call --worker "$talk" count 3 die
+    is "partial reply, printed" "3:3:2" \
+        "$status:$(tr -d '\r' <out):$(wc -l <err | tr -d ' ')"
+}
+
 one_line() {
     says "died" 3 "died during a request: $segv_line" call "${mishaps[@]}" die segv
     says "failed" 1 "failed with code 7: two\\nlines\\x1B[1m" \
@@ -443,6 +455,7 @@ in_a_request
 at_start_up
 between_requests
 outcomes
+partial
 one_line
 usage
 arguments

@@ -630,6 +630,171 @@ static void brood(const struct job *job)
     answer_int(0);
 }
 
+/* ---- conversations ---- */
+
+static uint64_t heard;
+
+static void speak(const struct job *job, struct bhl_turn turn)
+{
+    turn.serial = turn.serial == 0 ? job->serial : turn.serial;
+    reply->said = turn;
+    atomic_fetch_add(&reply->turn, 1);
+    ring();
+}
+
+static void await_turn(void)
+{
+    uint32_t bell = atomic_load(&request->bell);
+
+    while (atomic_load(&request->turn) == heard) {
+        syscall(SYS_futex, &request->bell, FUTEX_WAIT, bell, NULL, NULL, 0);
+        bell = atomic_load(&request->bell);
+    }
+    heard = atomic_load(&request->turn);
+}
+
+/* A proper callback of this name with one argument, in the midst of the data. */
+static struct bhl_turn callback(const char *name, size_t length)
+{
+    bh_value values[2] = {bh_value_view_string(name, length), bh_value_int64(7)};
+    uint64_t size = put(reply_data + 4096, room - 4096, values, 2);
+
+    return (struct bhl_turn){.kind = BHL_TURN_CALLBACK,
+                             .depth = 1,
+                             .length = size,
+                             .piece = size,
+                             .at = BHL_HEADER_BYTES + 4096};
+}
+
+/* Nonsense at full speed, and then an end as if nothing had been. */
+static void shout(const struct job *job)
+{
+    for (uint64_t i = 1; i < 20000; i++) {
+        uint64_t noise = i * UINT64_C(0x9e3779b97f4a7c15);
+        speak(job, (struct bhl_turn){.kind = (uint32_t)(noise >> 60) % 8,
+                                     .depth = (uint32_t)(noise >> 50) % 3,
+                                     .length = noise >> (noise % 64),
+                                     .piece = noise >> (noise / 64 % 64),
+                                     .at = noise >> (noise / 4096 % 64)});
+    }
+}
+
+/* Answers a CALL that came out of the callback "nest". */
+static void answer_badly(const struct job *job, int64_t how)
+{
+    struct bhl_turn turn = callback("deep", 4);
+
+    speak(job, callback("nest", 4));
+    await_turn();
+    switch (how) {
+    case 20: /* a callback deeper than allowed */
+        turn.depth = 3;
+        break;
+    case 21: /* no value */
+        turn.kind = BHL_TURN_REPLIED;
+        memset(reply_data + 4096, 0xee, 64);
+        break;
+    case 22: /* two values */
+        turn.kind = BHL_TURN_REPLIED;
+        break;
+    case 23: /* no text */
+        turn.kind = BHL_TURN_FAILED;
+        memset(reply_data + 4096, 0xff, 64);
+        break;
+    case 24: /* not an answer */
+        turn.kind = BHL_TURN_MORE;
+        break;
+    case 25: /* a long text */
+        turn.kind = BHL_TURN_FAILED;
+        turn.length = 100000;
+        break;
+    default: /* the reply to the request itself */
+        return;
+    }
+    speak(job, turn);
+    await_turn();
+}
+
+static void turn(const struct job *job)
+{
+    struct bhl_turn said = callback("echo", 4);
+    int64_t how = number(job);
+
+    heard = atomic_load(&request->turn);
+    switch (how) {
+    case 0: /* as it should be */
+        break;
+    case 1:
+        atomic_fetch_add(&reply->turn, 1);
+        break;
+    case 2: /* as often as it takes */
+        said.serial = job->serial + 1;
+        for (;;) {
+            speak(job, said);
+            usleep(1000);
+        }
+    case 3:
+        said.kind = BHL_TURN_REPLIED;
+        break;
+    case 4:
+        said.depth = 2;
+        break;
+    case 5:
+        said.depth = 0;
+        break;
+    case 6:
+        said.at = BHL_HEADER_BYTES + room - 8;
+        break;
+    case 7:
+        said.length = PLENTY * PLENTY;
+        break;
+    case 8:
+        said.piece = 0;
+        break;
+    case 9:
+        memset(reply_data + 4096, 0xee, said.length);
+        break;
+    case 10:
+        said.at += said.length - 16; /* the number alone */
+        said.length = said.piece = 16;
+        break;
+    case 11:
+        said = callback("ec\0o", 4);
+        break;
+    case 12:
+        said.at = 8;
+        break;
+    case 13:
+        said.at = UINT64_MAX - 7;
+        break;
+    case 14: /* more to come, but what comes is no piece */
+        said.length += 100;
+        speak(job, said);
+        await_turn();
+        break;
+    case 15: /* no name at all */
+        said.length = said.piece = 0;
+        break;
+    case 16:
+        shout(job);
+        answer_int(how);
+        return;
+    case 17: /* too late */
+        answer_int(how);
+        commit(job->serial);
+        usleep(2000); /* the next request is there */
+        speak(job, said);
+        return;
+    default:
+        answer_badly(job, how);
+        answer_int(how);
+        return;
+    }
+    speak(job, said);
+    await_turn();
+    answer_int(request->said.kind == BHL_TURN_REPLIED ? how : -1);
+}
+
 static void print(const struct job *job)
 {
     for (int64_t i = 0; i < number(job); i++) {
@@ -748,6 +913,7 @@ static const struct {
     {"waste", waste},
     {"nest", nest},
     {"look", look},
+    {"turn", turn},
 };
 #define METHODS (sizeof(methods) / sizeof(methods[0]))
 

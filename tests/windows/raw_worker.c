@@ -175,7 +175,100 @@ static void hang_in_dump(void)
     Sleep(INFINITE);
 }
 
-static HRESULT answer_call(VARIANT *result)
+/* ---- callbacks ------------------------------------------------------------------------------- */
+
+static IDispatch *kept; /* of an earlier request */
+static IGlobalInterfaceTable *interfaces;
+static DWORD shared;
+static LONG answered;
+
+/* Calls back with these, the first last. */
+static HRESULT call_back(IDispatch *lane, DISPID id, VARIANT *arguments, UINT count,
+                         VARIANT *result)
+{
+    DISPPARAMS parameters = {.rgvarg = arguments, .cArgs = count};
+    EXCEPINFO info = {0};
+
+    VariantInit(result);
+    return IDispatch_Invoke(lane, id, &IID_NULL, 0, DISPATCH_METHOD, &parameters, result, &info,
+                            NULL);
+}
+
+static HRESULT call_by_name(IDispatch *lane, const WCHAR *name)
+{
+    VARIANT arguments[2] = {{.vt = VT_I8, .llVal = 7}, text(name)};
+    VARIANT result;
+
+    return call_back(lane, BHW_DISPID_CALLBACK, arguments, 2, &result);
+}
+
+/* Another apartment's thread. */
+static DWORD WINAPI call_elsewhere(void *context)
+{
+    IDispatch *lane;
+
+    CoInitializeEx(NULL, COINIT_MULTITHREADED);
+    if (SUCCEEDED(IGlobalInterfaceTable_GetInterfaceFromGlobal(interfaces, shared, &IID_IDispatch,
+                                                               (void **)&lane)))
+        for (int i = 0; i < 10; i++)
+            if (call_by_name(lane, context) == S_OK)
+                InterlockedIncrement(&answered);
+    return 0;
+}
+
+static void start_elsewhere(IDispatch *lane, const WCHAR *name, HANDLE threads[], int count)
+{
+    CoCreateInstance(&CLSID_StdGlobalInterfaceTable, NULL, CLSCTX_INPROC_SERVER,
+                     &IID_IGlobalInterfaceTable, (void **)&interfaces);
+    IGlobalInterfaceTable_RegisterInterfaceInGlobal(interfaces, (IUnknown *)lane, &IID_IDispatch,
+                                                    &shared);
+    for (int i = 0; i < count; i++)
+        threads[i] = CreateThread(NULL, 0, call_elsewhere, (void *)(uintptr_t)name, 0, NULL);
+}
+
+/* What came of it, as a number. */
+static LONGLONG use_lane(IDispatch *lane)
+{
+    VARIANT odd[2] = {{.vt = VT_I8, .llVal = 7}, {.vt = VT_I8, .llVal = 8}};
+    VARIANT result;
+    HANDLE threads[4];
+
+    if (is_script("cb-number"))
+        return call_back(lane, BHW_DISPID_CALLBACK, odd, 2, &result);
+    if (is_script("cb-nothing"))
+        return call_back(lane, BHW_DISPID_CALLBACK, NULL, 0, &result);
+    if (is_script("cb-money")) {
+        odd[0] = (VARIANT){.vt = VT_CY, .cyVal.int64 = 11000};
+        odd[1] = text(L"echo");
+        return call_back(lane, BHW_DISPID_CALLBACK, odd, 2, &result);
+    }
+    if (is_script("cb-other-id"))
+        return call_back(lane, BHW_DISPID_CALLBACK + 1, odd, 2, &result);
+    if (is_script("cb-endless"))
+        for (;;)
+            call_by_name(lane, L"echo");
+    if (is_script("cb-late")) {
+        LONGLONG late = kept != NULL ? call_by_name(kept, L"echo") : S_OK;
+        for (int i = 0; i < 1000; i++)
+            IDispatch_AddRef(lane);
+        kept = lane;
+        return late;
+    }
+    if (is_script("cb-threads")) {
+        start_elsewhere(lane, L"echo", threads, 4);
+        WaitForMultipleObjects(4, threads, TRUE, INFINITE);
+        return answered;
+    }
+    if (is_script("cb-leave")) {
+        start_elsewhere(lane, L"slow", threads, 1);
+        while (!atomic_load(&call_section->nested)) /* the callback runs, and has called us */
+            Sleep(1);
+        return 5;
+    }
+    return call_by_name(lane, L"echo");
+}
+
+static HRESULT answer_call(const DISPPARAMS *parameters, VARIANT *result)
 {
     uint64_t serial = atomic_load(&call_section->serial);
 
@@ -193,6 +286,10 @@ static HRESULT answer_call(VARIANT *result)
         *result = two_blobs();
     } else if (strncmp(script, "blob-", 5) == 0) {
         *result = blob();
+    } else if (strncmp(script, "cb-", 3) == 0 && parameters->cArgs > 0 &&
+               parameters->rgvarg[0].vt == VT_DISPATCH) {
+        result->vt = VT_I8;
+        result->llVal = use_lane(parameters->rgvarg[0].pdispVal);
     } else {
         result->vt = VT_I8;
         result->llVal = is_script("count-handles") ? rig_own_handles() : 42;
@@ -244,7 +341,8 @@ static HRESULT STDMETHODCALLTYPE invoke(IDispatch *self, DISPID id, REFIID reser
                                         EXCEPINFO *exception, UINT *bad)
 {
     (void)self, (void)reserved, (void)locale, (void)flags, (void)exception, (void)bad;
-    return id == BHW_DISPID_METHODS ? answer_methods(parameters, result) : answer_call(result);
+    return id == BHW_DISPID_METHODS ? answer_methods(parameters, result)
+                                    : answer_call(parameters, result);
 }
 
 static IDispatchVtbl table = {query_interface, count_reference, count_reference, get_count,

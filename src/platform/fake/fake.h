@@ -71,10 +71,13 @@ struct bhf_request {
     struct bhp_obituary end;
     int32_t code;
     const char *text;
-    const char *output; /* when it begins; may be NULL */
-    uint64_t rss_bytes; /* on top, from its beginning to its end */
-    bool lends;         /* its reply, "borrowed", can be borrowed */
-    bool large;         /* it needs memory that is kept */
+    const char *output;   /* when it begins; may be NULL */
+    const char *callback; /* that it calls when it begins, with its first argument; or NULL */
+    uint32_t callbacks;   /* so many times */
+    const char *partial;  /* it publishes this text when it begins; may be NULL */
+    uint64_t rss_bytes;   /* on top, from its beginning to its end */
+    bool lends;           /* its reply, "borrowed", can be borrowed */
+    bool large;           /* it needs memory that is kept */
 };
 
 /** The test's side. Every function may be NULL but `broken`. */

@@ -40,6 +40,7 @@ struct bhf_lane {
     const struct bhp_call *call;
     struct bhf_request plan;
     struct bhf_waiter waiter;
+    uint32_t callbacks; /* that are to be made now */
     bool committed;
 };
 
@@ -63,6 +64,8 @@ struct bhp_worker {
     uint64_t nudged; /* serial that should give up */
     uint64_t latest; /* serial that it was given last */
     uint64_t served;
+    const char *partial; /* the last one, and whose */
+    uint64_t partial_serial;
     struct bhf_lane *lane;
     size_t next_output;                 /* of the plan's */
     struct bhf_output pipe[BHF_PIECES]; /* written and not read yet */

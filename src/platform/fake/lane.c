@@ -35,6 +35,14 @@ void bhf_lane_begin(struct bhp_worker *worker)
     worker->box.progress_done = 0;
     worker->box.progress_total = lane->plan.progress_total;
     worker->due[BHF_AT_PROGRESS] = bhf_after(bhf_world.now, lane->plan.progress_ms);
+    if (lane->plan.callback && lane->plan.callbacks > 0) {
+        lane->callbacks = lane->plan.callbacks;
+        lane->waiter.woken = true;
+    }
+    if (lane->plan.partial) {
+        worker->partial = lane->plan.partial;
+        worker->partial_serial = lane->call->serial;
+    }
     if (lane->plan.output)
         bhf_worker_write(worker, lane->plan.output, 0);
     if (bhf_world.driver.begun)
@@ -164,13 +172,57 @@ static void send(struct bhp_worker *worker, struct bhf_lane *lane)
     worker->due[BHF_AT_END] = ends ? bhf_after(bhf_world.now, plan->end_ms) : BHP_FOREVER;
 }
 
+/* The worker calls back; it goes on with what it was asked, whatever comes of it. */
+static void call_back(struct bhf_lane *lane)
+{
+    const struct bhp_call *call = lane->call;
+    struct bhp_callback callback = {.name = lane->plan.callback,
+                                    .arguments = call->arguments,
+                                    .count = call->argument_count,
+                                    .depth = 1,
+                                    .lane = lane,
+                                    .value = bh_value_null()};
+
+    lane->callbacks--;
+    if (!call->callback)
+        return;
+    call->callback(call->callback_context, &callback);
+    bhf_insist(bhf_world.locks_held == 0, "a callback leaves no lock held");
+    bh_value_deinit(&callback.value);
+    bhi_free(callback.text);
+}
+
 /* Waits as the contract says: for the reply or the stop word. */
 static void await(struct bhf_lane *lane)
 {
     bhf_waiter_link(&lane->waiter, lane->call->stop);
-    while (!lane->waiter.woken && atomic_load(lane->call->stop) == 0)
-        bhf_block(&lane->waiter.woken, BHP_FOREVER);
+    for (;;) {
+        while (!lane->waiter.woken && atomic_load(lane->call->stop) == 0)
+            bhf_block(&lane->waiter.woken, BHP_FOREVER);
+        if (lane->callbacks == 0 || lane->committed || atomic_load(lane->call->stop) != 0)
+            break;
+        lane->waiter.woken = lane->callbacks > 1;
+        call_back(lane);
+        lane->waiter.woken |= lane->committed;
+    }
     bhf_waiter_unlink(&lane->waiter);
+}
+
+/** See platform.h. */
+enum bhp_lane_end bhp_lane_nested(struct bhp_callback *callback, const char *method,
+                                  const bh_value *arguments, size_t argument_count,
+                                  struct bhp_reply *reply)
+{
+    const struct bhf_lane *lane = callback->lane;
+
+    bhf_insist(bhf_world.locks_held == 0, "no lane is called with a lock held");
+    if (atomic_load(lane->call->stop))
+        return BHP_LANE_LOST;
+    if (strcmp(method, lane->call->method) != 0)
+        return BHP_LANE_NO_METHOD;
+    if (argument_count > 0 && bh_value_copy(&reply->value, &arguments[0]))
+        return BHP_LANE_UNREADABLE;
+    return BHP_LANE_REPLIED;
 }
 
 /** See platform.h. */
@@ -203,4 +255,14 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
     reply->large = lane.plan.large;
     reply->kept = worker->keeps;
     return lane.committed ? answer(worker, &lane, reply) : BHP_LANE_LOST;
+}
+
+/** See platform.h. */
+bool bhp_worker_partial(bhp_worker *worker, uint64_t serial, bh_value *value)
+{
+    bhf_insist(!bhf_world.child, "a forked child asks for nothing");
+    bhf_insist(bhf_world.locks_held == 0, "no lane is called with a lock held");
+    bhf_insist(!worker->lane, "a partial reply is read after the call");
+    return worker->partial && worker->partial_serial == serial &&
+           bh_value_new_string(value, worker->partial, strlen(worker->partial)) == BH_OK;
 }

@@ -83,6 +83,14 @@ int bhl_memory_make(const char *name, size_t bytes, bool writable, struct bhl_ma
     return -1;
 }
 
+/* Of one place for partial replies. */
+static uint64_t place_bytes(const bhp_nursery *nursery)
+{
+    uint64_t page = nursery->page_bytes;
+
+    return (nursery->max_partial_bytes + page - 1) / page * page;
+}
+
 /** See nursery.h. */
 bool bhl_memory_map(struct bhl_mapping *map, int fd, size_t bytes)
 {
@@ -102,6 +110,27 @@ static void fill_header(bhp_worker *worker)
     half->max_request_bytes = nursery->max_request_bytes;
     half->max_reply_bytes = nursery->max_reply_bytes;
     half->rearm = nursery->rearm;
+    half->partial_bytes = place_bytes(nursery);
+    half->max_partial_bytes = nursery->max_partial_bytes;
+}
+
+/* The reply half, and behind it the places for partial replies, whose pages are nobody's yet. */
+static int make_reply(bhp_worker *worker)
+{
+    size_t bytes = worker->nursery->half_bytes;
+    uint64_t places = 2 * place_bytes(worker->nursery);
+    int fd = bhl_memory_file("bulkhead-reply", bytes + places, false);
+
+    if (fd < 0)
+        return -1;
+    if (bhl_reserve(fd, bytes) && map_file(&worker->reply_map, fd, bytes, false) &&
+        (places == 0 || bhl_partial_map(worker, fd, bytes, places)) &&
+        fcntl(fd, F_ADD_SEALS, SEALS_FIXED | F_SEAL_SEAL) == 0)
+        return fd;
+    int error = errno;
+    bhl_close(&fd);
+    errno = error;
+    return -1;
 }
 
 /** See nursery.h. */
@@ -113,7 +142,7 @@ int bhl_halves_make(bhp_worker *worker, int fds[2], struct bh_problem *problem)
     if (fds[0] < 0)
         return bhl_problem_errno(problem, "memory for requests");
     fill_header(worker);
-    fds[1] = bhl_memory_make("bulkhead-reply", bytes, false, &worker->reply_map);
+    fds[1] = make_reply(worker);
     if (fds[1] < 0)
         return bhl_problem_errno(problem, "memory for replies");
     return BH_OK;

@@ -91,8 +91,14 @@ static void sleep_some(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
     bhp_word_wait(stop, 0, bhp_now() + patience->pause);
 }
 
+static bool spoke(const bhp_worker *worker, uint64_t last)
+{
+    /* Pairs with the worker's release store: what it wrote before is its turn. */
+    return atomic_load_explicit(&bhl_reply(worker)->turn, memory_order_acquire) != last;
+}
+
 /** See lane.h. */
-enum bhp_lane_end bhl_lane_wait(bhp_worker *worker, const struct bhp_call *call)
+enum bhl_heard bhl_lane_listen(const bhp_worker *worker, const struct bhp_call *call, uint64_t last)
 {
     struct patience patience = {0, 0};
 
@@ -100,10 +106,12 @@ enum bhp_lane_end bhl_lane_wait(bhp_worker *worker, const struct bhp_call *call)
         /* Pairs with the worker's release: a bell that is newer than the look says so below. */
         uint32_t rung = atomic_load_explicit(&bhl_reply(worker)->bell, memory_order_acquire);
         if (committed(worker, call->serial))
-            return BHP_LANE_REPLIED;
+            return BHL_HEARD_COMMIT;
         /* Pairs with the store before bhp_word_wake(), and with finish(): the worker has ended. */
         if (atomic_load(call->stop) != 0 || atomic_load(&worker->ended))
-            return committed(worker, call->serial) ? BHP_LANE_REPLIED : BHP_LANE_LOST;
+            return committed(worker, call->serial) ? BHL_HEARD_COMMIT : BHL_HEARD_END;
+        if (spoke(worker, last))
+            return BHL_HEARD_TURN;
         sleep_some(worker, rung, call->stop, &patience);
     }
 }
@@ -118,7 +126,7 @@ static bool answered_early(const bhp_worker *worker, uint64_t serial)
            atomic_load_explicit(&half->started, memory_order_acquire) == serial;
 }
 
-static void publish(bhp_worker *worker, uint64_t serial, uint32_t method,
+static void publish(bhp_worker *worker, const struct bhp_call *call, uint32_t method,
                     const struct bhl_placed *placed)
 {
     struct bhl_request_half *half = bhl_request(worker);
@@ -128,11 +136,12 @@ static void publish(bhp_worker *worker, uint64_t serial, uint32_t method,
     half->length = placed->length;
     half->segment = placed->segment;
     half->segment_bytes = placed->segment_bytes;
+    half->callbacks = call->callback != NULL ? call->callback_depth : 0;
     half->buffer = placed->buffer;
     half->buffer_bytes = placed->buffer_bytes;
     /* Both pair with the worker's acquire loads: serial after the message, bell after the serial.
      */
-    atomic_store_explicit(&half->serial, serial, memory_order_release);
+    atomic_store_explicit(&half->serial, call->serial, memory_order_release);
     atomic_fetch_add_explicit(&half->bell, 1, memory_order_release);
     syscall(SYS_futex, &half->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
@@ -141,6 +150,7 @@ static enum bhp_lane_end run(bhp_worker *worker, const struct bhp_call *call,
                              struct bhp_reply *reply)
 {
     struct bhl_placed placed = {0};
+    struct bhl_talk talk;
 
     int64_t method = bhi_methods_find(&worker->methods, call->method);
     if (method < 0)
@@ -154,8 +164,9 @@ static enum bhp_lane_end run(bhp_worker *worker, const struct bhp_call *call,
     enum bhp_lane_end end = bhl_lane_place(worker, call, &placed, reply);
     if (end == BHP_LANE_REPLIED) {
         reply->unsent = false;
-        publish(worker, call->serial, (uint32_t)method, &placed);
-        end = bhl_lane_wait(worker, call);
+        bhl_talk_begin(&talk, worker, call, &placed, reply);
+        publish(worker, call, (uint32_t)method, &placed);
+        end = bhl_talk_wait(&talk);
     }
     if (end == BHP_LANE_REPLIED)
         end = bhl_lane_read(worker, call, reply);

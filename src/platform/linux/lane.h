@@ -30,11 +30,44 @@ enum bhp_lane_end bhl_lane_say(struct bhp_reply *reply, enum bhp_lane_end end, c
 enum bhp_lane_end bhl_lane_place(bhp_worker *worker, const struct bhp_call *call,
                                  struct bhl_placed *placed, struct bhp_reply *reply);
 
+/** What a wait for the worker found. */
+enum bhl_heard {
+    BHL_HEARD_COMMIT, /* it has committed the serial */
+    BHL_HEARD_TURN,   /* its turn is another than the last one */
+    BHL_HEARD_END     /* it ended without either */
+};
+
+/** Waits until the worker says something. @param last the number of its last turn */
+enum bhl_heard bhl_lane_listen(const bhp_worker *worker, const struct bhp_call *call,
+                               uint64_t last);
+
+/* ---- lane_turn.c: callbacks ---- */
+
+/** One request as a conversation. */
+struct bhl_talk {
+    bhp_worker *worker;
+    const struct bhp_call *call;
+    struct bhp_reply *reply; /* the call's: for the text of BROKEN */
+    size_t room_at;          /* of the dispatcher's turns, in its half */
+    size_t room;
+    uint64_t heard; /* number of the worker's last turn */
+    uint32_t depth; /* callbacks under way */
+    uint32_t stale; /* turns of another request */
+    bool over;      /* nothing more is said: `end` says why */
+    enum bhp_lane_end end;
+};
+
+/** Before the request is published. */
+void bhl_talk_begin(struct bhl_talk *talk, bhp_worker *worker, const struct bhp_call *call,
+                    const struct bhl_placed *placed, struct bhp_reply *reply);
+/** Waits until the worker has committed the serial, and answers its callbacks. LOST: it ended
+ * without. */
+enum bhp_lane_end bhl_talk_wait(struct bhl_talk *talk);
+
+/* ---- the end ---- */
+
 /** The call is over: lets go of what was for it alone, and of what has become too large to keep. */
 void bhl_lane_settle(bhp_worker *worker, struct bhl_placed *placed);
-
-/** Waits until the worker has committed the serial. LOST: it ended without. */
-enum bhp_lane_end bhl_lane_wait(bhp_worker *worker, const struct bhp_call *call);
 
 /** Reads the committed reply to the call. */
 enum bhp_lane_end bhl_lane_read(bhp_worker *worker, const struct bhp_call *call,

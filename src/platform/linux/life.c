@@ -182,6 +182,7 @@ void bhp_worker_free(bhp_worker *worker)
     bhl_close(&worker->statm);
     bhl_unmap(&worker->request_map);
     bhl_unmap(&worker->reply_map);
+    bhl_unmap(&worker->partial_map);
     bhp_memory_free(worker->segment);
     bhp_memory_free(worker->view);
     bhi_methods_deinit(&worker->methods);

@@ -121,6 +121,7 @@ int bhp_nursery_open(bhp_nursery **nursery, const struct bh_pool_options *option
         .half_bytes = BHL_HEADER_BYTES + options->lane_bytes,
         .max_request_bytes = options->max_request_bytes,
         .max_reply_bytes = options->max_reply_bytes,
+        .max_partial_bytes = options->max_partial_bytes,
         .rearm = options->rearm_handlers,
         .kick = -1,
         .templates = options->templates != 0,

@@ -9,9 +9,9 @@
  *   resolve.c   names in it, made absolute    life.c      a worker from start to free
  *   birth.c     the clone of a launcher       obituary.c  what the system says of it
  *   halves.c    the two shared memory files   hello.c     its greeting and its table of methods
+ *   lane*.c     requests, replies, turns      box.c       what it wrote about itself
+ *   memory.c    shared memory beside them     partial.c   what it had before its end
  *   template.c  the template
- *   lane*.c     requests and replies          box.c       what it wrote about itself
- *   memory.c    shared memory beside the halves
  *
  * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic or
  * fixed before the worker is handed out) and those marked [lane], which belong to whoever holds the
@@ -117,6 +117,7 @@ struct bhp_nursery {
     uint32_t half_bytes;
     uint64_t max_request_bytes;
     uint64_t max_reply_bytes;
+    uint64_t max_partial_bytes;
     bool rearm;
     int kick; /* eventfd */
     struct bhl_birth birth;
@@ -169,6 +170,7 @@ struct bhp_worker {
 
     struct bhl_mapping request_map; /* [any] */
     struct bhl_mapping reply_map;   /* [any] */
+    struct bhl_mapping partial_map; /* [lane] both places; its pages may not be there */
     int control;                    /* supervisor until READY, then [lane] */
     int output;
     int statm;
@@ -211,6 +213,11 @@ static inline const struct bhl_reply_half *bhl_reply(const bhp_worker *worker)
 {
     return worker->reply_map.at;
 }
+
+/* ---- partial.c ---- */
+
+/** Maps the places for partial replies, `bytes` of the file from `offset` on. @return whether */
+bool bhl_partial_map(bhp_worker *worker, int fd, size_t offset, size_t bytes);
 
 /* ---- loop.c ---- */
 

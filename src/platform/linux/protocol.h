@@ -28,6 +28,35 @@
  *       if stop != 0: look once more at committed, then lost
  *       wait(reply.bell == b && stop == 0)         (futex_waitv)
  *
+ * Callbacks. A request with `callbacks` != 0 is a conversation: from then on the two sides speak in
+ * turns, the worker first, until it commits. A turn is a struct bhl_turn and a piece of payload in
+ * the speaker's own half; its number is stored last, in `turn`, then the speaker's bell is rung, as
+ * for a serial. The numbers of each side ascend by one over the worker's life; each turn says its
+ * request's serial.
+ *
+ *   worker:     CALLBACK (name and arguments), or the answer to a CALL: REPLIED, FAILED, REFUSED
+ *   dispatcher: CALL (a method's arguments), or the answer to a CALLBACK: REPLIED, FAILED, REFUSED
+ *
+ * They nest like brackets: a CALL answers no CALLBACK, it comes before the answer, and so on, down
+ * to `callbacks` CALLBACKs. A payload that does not fit into the speaker's room goes in pieces: the
+ * listener says MORE after each but the last, the speaker goes on with a PIECE. The speaker may
+ * write to its room again when the other has spoken.
+ *
+ * The room: the worker's is the upper half of its data, so that a reply that it makes without
+ * waiting for the answer has the lower one; the dispatcher's is what the request's arguments have
+ * left of its data, or `aside` where that is less.
+ *
+ * Once its request is cancelled a worker need not wait for a turn: it may commit instead, and the
+ * dispatcher, which looks for that before it looks for a turn, then has nothing more to say. What
+ * was said last is of no interest to anybody: both sides remember the numbers of the other's turns
+ * anew with each request. (A turn that a worker says after its commit is a fault; the dispatcher
+ * passes over one such in the next request.)
+ *
+ * Partial replies (core/partial_words.h). Behind its `reply_bytes` the reply half's file has two
+ * places of `partial_bytes` for them, of which the dispatcher promises no page: the worker sees to
+ * it that they are there before it first writes, the dispatcher before it reads, which it does only
+ * when an attempt has ended without an answer. No bell.
+ *
  * `stop` is a private word of the dispatcher that no worker can touch: the supervisor sets and
  * wakes it when the worker has ended. Each waiter reads the bell *before* it looks at what the bell
  * announces, and every announcer changes that first and the bell after it: so a wake-up cannot be
@@ -35,6 +64,8 @@
  */
 #ifndef BHL_PROTOCOL_H
 #define BHL_PROTOCOL_H
+
+#include "core/partial_words.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -44,6 +75,7 @@
 #define BHL_MAGIC 0x4b4c4842u /* "BHLK" */
 
 #define BHL_HEADER_BYTES 4096u
+#define BHL_ASIDE_BYTES 2048u
 #define BHL_REGISTERS_MAX 40u
 
 /** Descriptors that a worker finds open besides 0 (null device), 1 and 2 (the output pipe). */
@@ -65,6 +97,29 @@ enum { BHL_FD_SOCKET = 3, BHL_FD_DISPATCHER = 4, BHL_FD_SPEC = 5 };
  * it write their own over them. */
 #define BHL_COOKIE_DIGITS 20
 
+/** What a turn is. */
+enum bhl_turn_kind {
+    BHL_TURN_CALLBACK = 1, /* payload: a string, the name, then the arguments */
+    BHL_TURN_CALL,         /* payload: the arguments */
+    BHL_TURN_REPLIED,      /* payload: one value */
+    BHL_TURN_FAILED,       /* `code` is the answerer's own; payload: UTF-8 text */
+    BHL_TURN_REFUSED,      /* there is no answer: `code` is an enum bh_error; payload: UTF-8 text */
+    BHL_TURN_MORE,         /* no payload */
+    BHL_TURN_PIECE         /* the next piece of what is being said */
+};
+
+/** A turn of a conversation. */
+struct bhl_turn {
+    uint64_t serial; /* of the request */
+    uint32_t kind;   /* enum bhl_turn_kind */
+    uint32_t depth;  /* CALLBACK: how many are under way, this one included */
+    uint32_t method; /* CALL: index into the worker's table */
+    int32_t code;
+    uint64_t length; /* bytes of the whole payload; PIECE: the same */
+    uint64_t piece;  /* of which this turn has so many */
+    uint64_t at;     /* from the beginning of the speaker's half; a multiple of 8 */
+};
+
 /** Header of the request half. */
 struct bhl_request_half {
     /* fixed before the worker starts */
@@ -77,6 +132,8 @@ struct bhl_request_half {
     uint64_t max_reply_bytes;
     uint32_t rearm; /* put fault handlers back before each request */
     uint32_t reserved;
+    uint64_t partial_bytes;     /* of one place for partial replies: whole pages; 0: none */
+    uint64_t max_partial_bytes; /* of which this many may be used */
     /* signals */
     _Alignas(64) _Atomic uint32_t bell; /* futex: raised after anything below changed */
     _Atomic uint32_t quit;              /* leave when nothing is at hand */
@@ -95,6 +152,12 @@ struct bhl_request_half {
                            of an earlier request, or one that came by control since. The worker
                            keeps only the last that a request named, unless it was transient */
     uint64_t segment_bytes; /* size of that segment */
+    uint32_t callbacks;     /* how deep the handler may call back; 0: not at all */
+    uint32_t reserved_too;
+    /* the dispatcher's turn */
+    _Alignas(64) _Atomic uint64_t turn; /* its number */
+    struct bhl_turn said;
+    _Alignas(64) unsigned char aside[BHL_ASIDE_BYTES];
     uint64_t buffer;       /* 0: every payload is in the message; else the id of the buffer in which
                               the others lie: it comes by control as segments do, and is kept */
     uint64_t buffer_bytes; /* size of that buffer */
@@ -128,7 +191,7 @@ struct bhl_fault {
 
 /** Header of the reply half: the box, then the head of the reply. */
 struct bhl_reply_half {
-    _Atomic uint32_t bell;     /* futex: raised after `committed` changed */
+    _Atomic uint32_t bell;     /* futex: raised after `committed` or `turn` changed */
     _Atomic uint32_t exiting;  /* 1: the atexit hook ran */
     _Atomic uint32_t quitting; /* 1: leaving in order */
     uint32_t reserved;
@@ -137,6 +200,7 @@ struct bhl_reply_half {
     _Atomic uint64_t progress; /* counts signs of life */
     _Atomic uint64_t progress_done;
     _Atomic uint64_t progress_total;
+    _Atomic uint64_t turn; /* the number of the worker's turn */
     /* the reply; stable from `committed` until the next request's bell */
     _Alignas(64) uint32_t status; /* enum bhl_status */
     int32_t code;                 /* BHL_FAILED */
@@ -144,12 +208,14 @@ struct bhl_reply_half {
     uint64_t segment; /* 0: none; else the id of a segment: that of an earlier reply, or one that
                          came by control since. Payloads may lie in it beside the message */
     uint64_t segment_bytes;
+    _Alignas(64) struct bhi_partial_words partial;
     uint64_t place; /* of the message in that segment, or BHL_IN_HALF: in this half's data,
                        as always without a segment */
     uint64_t segment_dropped; /* the worker let go of its segments up to this id after the reply */
     uint32_t mails;           /* control messages that the worker has sent */
     uint32_t reserved_too;
     _Alignas(64) struct bhl_fault fault;
+    _Alignas(64) struct bhl_turn said;
 };
 
 _Static_assert(sizeof(struct bhl_request_half) <= BHL_HEADER_BYTES, "one page of header");

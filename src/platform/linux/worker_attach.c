@@ -165,11 +165,12 @@ static int map_reply(struct bhl_worker_end *end, int fd, struct bh_problem *prob
     uint64_t bytes;
 
     half = map_half(fd, PROT_READ | PROT_WRITE, &bytes);
-    if (half == NULL || bytes != end->request->reply_bytes)
+    if (half == NULL || bytes != end->request->reply_bytes + 2 * end->request->partial_bytes)
         return refuse(problem, BHL_FD_REPLY, "not the reply half of a lane");
     end->reply = half;
     end->reply_data = (unsigned char *)half + BHL_HEADER_BYTES;
-    end->reply_room = bytes - BHL_HEADER_BYTES;
+    end->reply_room = end->request->reply_bytes - BHL_HEADER_BYTES;
+    end->partial_data = (unsigned char *)half + end->request->reply_bytes;
     return BH_OK;
 }
 

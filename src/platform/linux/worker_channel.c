@@ -61,6 +61,8 @@ int bhi_channel_reply(const bh_value *value, struct bh_problem *problem)
 
     if (error != BH_OK)
         return bhi_problem_set(problem, error, 0, "%s", bh_error_text(error));
+    if (bhl_worker_nested())
+        return bhl_worker_nested_reply(value, problem);
     if (size > end->max_reply)
         return too_large(size, problem);
     if (size <= end->reply_room) {
@@ -84,6 +86,10 @@ void bhi_channel_fail(int32_t code, const char *text, size_t length)
 {
     struct bhl_worker_end *end = &bhl_worker_end;
 
+    if (bhl_worker_nested()) {
+        bhl_worker_nested_fail(code, text, length);
+        return;
+    }
     if (length > end->reply_room) {
         length = end->reply_room;
         while (length > 0 && (text[length] & 0xc0) == 0x80)
@@ -99,8 +105,14 @@ void bhi_channel_progress(uint64_t done, uint64_t total)
 
     atomic_store_explicit(&reply->progress_done, done, memory_order_relaxed);
     atomic_store_explicit(&reply->progress_total, total, memory_order_relaxed);
-    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least these two. */
-    atomic_fetch_add_explicit(&reply->progress, 1, memory_order_release);
+    bhi_channel_alive();
+}
+
+void bhi_channel_alive(void)
+{
+    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least what was stored
+     * before. */
+    atomic_fetch_add_explicit(&bhl_worker_end.reply->progress, 1, memory_order_release);
 }
 
 bool bhi_channel_cancelled(uint64_t serial)
@@ -212,6 +224,7 @@ static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
         bhl_worker_fault_rearm();
     tidy();
     end->taken = serial;
+    bhl_worker_turns_begin();
     atomic_store_explicit(&end->reply->progress_done, 0, memory_order_relaxed);
     atomic_store_explicit(&end->reply->progress_total, 0, memory_order_relaxed);
     /* Pairs with the dispatcher's load in bhp_worker_box(), after the worker's end. */
@@ -246,12 +259,18 @@ static void wait_for_bell(uint32_t bell, int64_t until)
         bhl_worker_die("the launcher is gone");
 }
 
+void bhl_worker_wait(uint32_t bell)
+{
+    wait_for_bell(bell, FOREVER);
+}
+
 void bhi_channel_serve(const struct bhi_channel_owner *owner)
 {
     const struct bhl_request_half *request = bhl_worker_end.request;
     int64_t patience = owner->idle_exit_ms == 0 ? FOREVER : owner->idle_exit_ms * INT64_C(1000000);
     int64_t until = patience == FOREVER ? FOREVER : now() + patience;
 
+    bhl_worker_turns_for(owner);
     for (;;) {
         /* Each pairs with the dispatcher's release in bhp_lane_call() or bhp_worker_quit(). */
         uint32_t bell = atomic_load_explicit(&request->bell, memory_order_acquire);

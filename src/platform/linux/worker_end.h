@@ -16,8 +16,9 @@
 #define BHL_STATUS_PROTOCOL 70
 
 /**
- * The process's one end. `pid` is 0 until it is open. Fixed after that, but for `taken`, which
- * belongs to the serving thread.
+ * The process's one end. `pid` is 0 until it is open. Fixed after that, but for what belongs to the
+ * serving thread: `taken` and what follows it, and `reply_room`, which is smaller after a turn that
+ * nobody waited for.
  */
 struct bhl_worker_end {
     const struct bhl_request_half *request;
@@ -27,12 +28,15 @@ struct bhl_worker_end {
     unsigned char *reply_data;
     size_t reply_room;
     uint64_t max_reply;
+    unsigned char *partial_data; /* two places for partial replies */
     pid_t pid;
     pid_t parent;                        /* the launcher */
     const volatile uint32_t *not_forked; /* 1; the kernel makes it 0 in a forked child */
     dev_t control_device;                /* of the control socket: its number may get into */
     ino_t control_inode;                 /* other hands */
     uint64_t taken;                      /* the last serial */
+    uint32_t depth;                      /* callbacks that the handler waits for */
+    uint64_t heard;                      /* number of the dispatcher's last turn */
     bool fork_safe;                      /* a template could be made of this program */
 };
 extern struct bhl_worker_end bhl_worker_end;
@@ -61,6 +65,24 @@ int bhl_worker_send(const struct bhl_control *message, int fd);
 /** Has the kernel kill the worker with its launcher. A change of credentials undoes it.
  * @return whether the launcher still is the parent */
 bool bhl_worker_bind(pid_t launcher);
+
+/* ---- worker_channel.c ------------------------------------------------------------------------ */
+
+/** Waits for the bell to change, for a while. Ends the process when its launcher is gone. */
+void bhl_worker_wait(uint32_t bell);
+
+/* ---- worker_turn.c --------------------------------------------------------------------------- */
+
+struct bhi_channel_owner;
+
+/** From now on nested requests go to this owner. */
+void bhl_worker_turns_for(const struct bhi_channel_owner *owner);
+/** A request begins. */
+void bhl_worker_turns_begin(void);
+/** Whether the request at hand is a nested one: its answer goes to the next two. */
+bool bhl_worker_nested(void);
+int bhl_worker_nested_reply(const bh_value *value, struct bh_problem *problem);
+void bhl_worker_nested_fail(int32_t code, const char *text, size_t length);
 
 /* ---- worker_template.c ------------------------------------------------------------------------
  */

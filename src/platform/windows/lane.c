@@ -15,6 +15,7 @@
  */
 #include "lane.h"
 
+#include "callback.h"
 #include "core/alloc.h"
 #include "core/problem.h"
 #include "deputy.h"
@@ -69,7 +70,7 @@ static bool was_started(const bhp_worker *worker, uint64_t serial)
     return atomic_load_explicit(&worker->box->started, memory_order_acquire) == serial;
 }
 
-static enum bhp_lane_end refused(bhp_worker *worker, const struct bhp_call *call, HRESULT result,
+static enum bhp_lane_end refused(bhp_worker *worker, uint64_t serial, HRESULT result,
                                  struct bhp_reply *reply)
 {
     char text[120];
@@ -78,7 +79,7 @@ static enum bhp_lane_end refused(bhp_worker *worker, const struct bhp_call *call
         return lose(worker, result);
     if (result == DISP_E_MEMBERNOTFOUND || result == DISP_E_UNKNOWNNAME)
         return BHP_LANE_NO_METHOD;
-    if (result == E_OUTOFMEMORY && !was_started(worker, call->serial))
+    if (result == E_OUTOFMEMORY && !was_started(worker, serial))
         return BHP_LANE_MEMORY;
     return bhw_lane_say(reply, BHP_LANE_BROKEN, "its object answered %s",
                         bhw_result_text(result, text, sizeof(text)));
@@ -98,8 +99,8 @@ static char *text_of(const BSTR description)
     return text;
 }
 
-/* Some languages give a small number instead of an HRESULT. */
-static enum bhp_lane_end read_failure(const EXCEPINFO *info, struct bhp_reply *reply)
+/** See lane.h. Some languages give a small number instead of an HRESULT. */
+enum bhp_lane_end bhw_lane_read_failure(const EXCEPINFO *info, struct bhp_reply *reply)
 {
     reply->code = info->scode != 0 ? info->scode : info->wCode;
     reply->text = text_of(info->bstrDescription);
@@ -108,7 +109,8 @@ static enum bhp_lane_end read_failure(const EXCEPINFO *info, struct bhp_reply *r
                : bhw_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for the text of a failure");
 }
 
-static void clear_failure(EXCEPINFO *info)
+/** See lane.h. */
+void bhw_lane_clear_failure(EXCEPINFO *info)
 {
     SysFreeString(info->bstrSource);
     SysFreeString(info->bstrDescription);
@@ -133,21 +135,21 @@ static enum bhp_lane_end read_value(const bhp_worker *worker, const VARIANT *res
 /* ---- the call ---- */
 
 /* Asks once for each method of each worker. REPLIED: it is known. */
-static enum bhp_lane_end look_up(bhp_worker *worker, const struct bhp_call *call, int64_t position,
+static enum bhp_lane_end look_up(bhp_worker *worker, const char *method, int64_t position,
                                  struct bhp_reply *reply)
 {
     DISPID id = DISPID_UNKNOWN;
 
     if (worker->dispids[position] != 0)
         return BHP_LANE_REPLIED;
-    WCHAR *name = (WCHAR *)bhw_text16_new(call->method);
+    WCHAR *name = (WCHAR *)bhw_text16_new(method);
     if (name == NULL)
         return BHP_LANE_MEMORY;
     HRESULT result =
         IDispatch_GetIDsOfNames(worker->object, &IID_NULL, &name, 1, LOCALE_USER_DEFAULT, &id);
     bhi_free(name);
     if (FAILED(result))
-        return refused(worker, call, result, reply);
+        return refused(worker, UINT64_MAX, result, reply); /* no serial was sent */
     if (id != position + 1)
         return bhw_lane_say(reply, BHP_LANE_BROKEN,
                             "it calls its method number %" PRIi64 " by the DISPID %ld",
@@ -181,7 +183,7 @@ static bool invoke_in_turn(bhp_worker *worker, const struct bhp_call *call, DISP
 {
     *result = invoke_once(worker, call->serial, id, parameters, value, info);
     while (is_busy(*result, info)) {
-        clear_failure(info);
+        bhw_lane_clear_failure(info);
         bhp_word_wait(call->stop, 0, bhp_now() + BUSY_PAUSE);
         /* Pairs with the store before bhp_word_wake(), and with finish_if_over(). */
         if (atomic_load(call->stop) != 0 || atomic_load(&worker->ended))
@@ -206,11 +208,11 @@ static enum bhp_lane_end invoke(bhp_worker *worker, const struct bhp_call *call,
     if (result == S_OK)
         end = read_value(worker, &value, run, reply);
     else if (result == DISP_E_EXCEPTION)
-        end = read_failure(&info, reply);
+        end = bhw_lane_read_failure(&info, reply);
     else
-        end = refused(worker, call, result, reply);
+        end = refused(worker, call->serial, result, reply);
     VariantClear(&value);
-    clear_failure(&info);
+    bhw_lane_clear_failure(&info);
     return end;
 }
 
@@ -229,6 +231,16 @@ static enum bhp_lane_end unsent(int code, const struct bh_problem *problem, stru
     }
 }
 
+/* Whatever it answered: what it called back was wrong. */
+static enum bhp_lane_end broken_by(const char *flaw, struct bhp_reply *reply)
+{
+    bh_value_deinit(&reply->value);
+    reply->value = bh_value_null();
+    bhi_free(reply->text);
+    reply->text = NULL;
+    return bhw_lane_say(reply, BHP_LANE_BROKEN, "its callback: %s", flaw);
+}
+
 static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, DISPID id,
                               struct bhp_reply *reply)
 {
@@ -236,6 +248,8 @@ static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, D
     struct bh_problem problem;
     struct bhw_blob_run run;
     DISPPARAMS parameters = {.cArgs = (UINT)call->argument_count};
+    struct bhw_talk *talk = NULL;
+    char flaw[160];
     enum bhp_lane_end end;
 
     bhw_blobs_begin(&run, worker, call);
@@ -243,13 +257,33 @@ static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, D
                  ? bhi_problem_set(&problem, BH_E_TOO_LARGE, 0, "more than 65535 arguments")
                  : bhw_arguments_from_values(&parameters.rgvarg, call->arguments,
                                              call->argument_count, &limits, &run.blobs, &problem);
+    bool made = rc == BH_OK;
+    if (made && call->callback != NULL)
+        rc = bhw_talk_begin(&talk, worker, call, &parameters);
     if (rc == BH_OK)
         end = invoke(worker, call, id, &parameters, &run, reply);
     else
         end = unsent(rc, &problem, reply);
     bhw_blobs_end(&run, end, reply);
-    if (rc == BH_OK)
-        bhw_arguments_free(parameters.rgvarg, call->argument_count);
+    if (talk != NULL && !bhw_talk_end(talk, flaw, sizeof(flaw)))
+        end = broken_by(flaw, reply);
+    if (made)
+        bhw_arguments_free(parameters.rgvarg, parameters.cArgs);
+    return end;
+}
+
+/** See lane.h. */
+enum bhp_lane_end bhw_lane_find(bhp_worker *worker, const char *method, DISPID *id,
+                                struct bhp_reply *reply)
+{
+    int64_t position = bhi_methods_find(&worker->methods, method);
+
+    if (position < 0)
+        return BHP_LANE_NO_METHOD;
+    if (atomic_load(&worker->ended)) /* pairs with finish_if_over() */
+        return BHP_LANE_LOST;
+    enum bhp_lane_end end = look_up(worker, method, position, reply);
+    *id = worker->dispids[position];
     return end;
 }
 
@@ -257,16 +291,10 @@ static enum bhp_lane_end send(bhp_worker *worker, const struct bhp_call *call, D
 enum bhp_lane_end bhw_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply)
 {
-    int64_t position = bhi_methods_find(&worker->methods, call->method);
+    DISPID id = DISPID_UNKNOWN;
+    enum bhp_lane_end end = bhw_lane_find(worker, call->method, &id, reply);
 
-    if (position < 0)
-        return BHP_LANE_NO_METHOD;
-    if (atomic_load(&worker->ended)) /* pairs with finish_if_over() */
-        return BHP_LANE_LOST;
-    enum bhp_lane_end end = look_up(worker, call, position, reply);
-    if (end == BHP_LANE_REPLIED)
-        end = send(worker, call, worker->dispids[position], reply);
-    return end;
+    return end == BHP_LANE_REPLIED ? send(worker, call, id, reply) : end;
 }
 
 /* Whether the calling thread is in another apartment than the proxies. One that never initialised

@@ -18,6 +18,14 @@ enum bhp_lane_end bhw_lane_say(struct bhp_reply *reply, enum bhp_lane_end end, c
 enum bhp_lane_end bhw_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply);
 
+/** The DISPID of a method, asked for once. @return REPLIED, or what ends a call */
+enum bhp_lane_end bhw_lane_find(bhp_worker *worker, const char *method, DISPID *id,
+                                struct bhp_reply *reply);
+/** What a handler failed with. @return FAILED, or UNREADABLE without memory */
+enum bhp_lane_end bhw_lane_read_failure(const EXCEPINFO *info, struct bhp_reply *reply);
+/** Frees what is in it. */
+void bhw_lane_clear_failure(EXCEPINFO *info);
+
 /* ---- lane_end.c: what an HRESULT means ---- */
 
 /** Whether it is one of those by which COM says that the server is gone, bare or wrapped. */

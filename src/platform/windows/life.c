@@ -171,9 +171,10 @@ void bhw_worker_blame(bhp_worker *worker, const char *format, ...)
     va_start(arguments, format);
     bhi_problem_setv(&text, BH_E_SYSTEM, 0, format, arguments);
     va_end(arguments);
-    bhw_copy_text(worker->lane_detail, sizeof(worker->lane_detail), text.text);
-    if (!atomic_exchange(&worker->unwanted, true)) /* pairs with bhp_worker_kill() */
-        atomic_store(&worker->lane_blamed, true);  /* pairs with bhw_obituary_write() */
+    if (!atomic_exchange(&worker->unwanted, true)) { /* pairs with bhp_worker_kill() */
+        bhw_copy_text(worker->lane_detail, sizeof(worker->lane_detail), text.text);
+        atomic_store(&worker->lane_blamed, true); /* pairs with bhw_obituary_write() */
+    }
     bhp_worker_kill(worker);
 }
 

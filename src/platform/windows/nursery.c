@@ -80,6 +80,8 @@ int bhp_nursery_open(bhp_nursery **nursery, const struct bh_pool_options *option
     *made = (bhp_nursery){
         .max_request_bytes = options->max_request_bytes,
         .max_reply_bytes = options->max_reply_bytes,
+        .max_partial_bytes = options->max_partial_bytes,
+        .callback_depth = options->max_callback_depth,
         .arena_bytes = options->lane_bytes,
         .rearm = options->rearm_handlers,
         .keep_registered = options->keep_registered,

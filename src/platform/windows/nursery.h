@@ -13,6 +13,8 @@
  *   memory.c    memory beside the arenas
  *   deputy.c    calls for callers in other apartments
  *   dump.c      the time that a dump may take
+ *   partial.c   what a worker had before its end
+ *   callback.c  what a worker calls during its request
  *
  * Threads: everything belongs to the supervisor's thread, but the fields marked [any] (atomic, or
  * fixed before the worker is handed out), [midwife] (of the thread that brings the worker to its
@@ -55,6 +57,8 @@ struct bhp_nursery {
     uint64_t max_request_bytes;
     uint64_t max_reply_bytes;
     uint32_t arena_bytes; /* of the smallest arena */
+    uint32_t max_partial_bytes;
+    uint32_t callback_depth;
     bool rearm;
     bool keep_registered;
     uint32_t dump_timeout_ms;
@@ -204,6 +208,8 @@ WCHAR *bhw_spec_command(const struct bhw_spec *spec, const WCHAR *argument);
 /** Makes the sections, the events and the job. */
 int bhw_sections_make(bhp_worker *worker, struct bh_problem *problem);
 void bhw_sections_free(bhp_worker *worker);
+/** Of one place for partial replies, in bytes; 0: there is none. */
+uint64_t bhw_partial_room(const bhp_worker *worker);
 /** A memory with one user, all else zero. NULL when there is no memory for it. */
 bhp_memory *bhw_memory_blank(void);
 /** One user more. @return memory */

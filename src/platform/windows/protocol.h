@@ -58,6 +58,20 @@
  * A session's buffer is a third such section, written by the dispatcher: it has words of its own,
  * `buffer` and `buffer_taken`, and its generations have the bit BHW_BUFFER_GENERATION.
  *
+ * Callbacks. A request that was lent callbacks has one more argument, the last: an IDispatch of the
+ * dispatcher's (VT_DISPATCH), for this request alone. The handler calls it with
+ * BHW_DISPID_CALLBACK; the answer is that of a request: S_OK with a value, DISP_E_EXCEPTION with
+ * the caller's own number and text, or with wCode = BHW_WCODE_REFUSED and an enum bh_error. It
+ * serves one call at a time, and BHW_WCODE_BUSY is the answer to who comes when it is not the
+ * worker's turn. While the worker waits for a callback the dispatcher may call a method of it,
+ * nested: it raises `nested` before and calls with BHW_LCID; such a call is served although another
+ * is at hand, and leaves serial, started and committed alone. Payloads of callbacks and nested
+ * calls never travel in arenas. When the request has ended the object is disconnected.
+ *
+ * Partial replies (core/partial_words.h). Behind the box its section has two places of
+ * `partial_bytes` for them, rounded up to BHW_PARTIAL_ALIGNMENT; what they hold is in the wire form
+ * of docs/wire.md. The dispatcher reads them when an attempt has ended without an answer. No bell.
+ *
  * Dump. If `dump_path` is not empty, a worker that faults or aborts stores BHW_DUMP_BEGUN, sets
  * `dumping`, writes a minidump to that path, stores how that went, and ends as it would have
  * without: after `dump_timeout_ms` by itself. The dispatcher, which may find it hung because
@@ -68,6 +82,8 @@
  */
 #ifndef BHW_PROTOCOL_H
 #define BHW_PROTOCOL_H
+
+#include "core/partial_words.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -81,11 +97,15 @@
 #define BHW_REGISTERS_MAX 40u
 /** Answers with one array of maps {name, help}, the table in order. */
 #define BHW_DISPID_METHODS 0x42480001
+/** Of the dispatcher's object: calls back. Its arguments are the name, then the arguments. */
+#define BHW_DISPID_CALLBACK 0x42480002
 
 /** The locale that the dispatcher gives with its calls; means nothing otherwise. */
 #define BHW_LCID 0x4248u
 /** EXCEPINFO.wCode: the worker is busy with another call. Numbers below 1000 are the system's. */
 #define BHW_WCODE_BUSY 1001
+/** Likewise: there is no answer to a callback; scode is an enum bh_error. */
+#define BHW_WCODE_REFUSED 1002
 /** How long a worker waits for `received`, milliseconds. */
 #define BHW_RECEIPT_MS 1000
 
@@ -105,6 +125,11 @@ enum { BHW_DUMP_NONE, BHW_DUMP_BEGUN, BHW_DUMP_WRITTEN, BHW_DUMP_FAILED };
  * 1077 arena    0.50   0.66   0.65    0.67    0.5      1.1    12 */
 #define BHW_BLOB_BYTES 8192u
 
+#define BHW_PARTIAL_ALIGNMENT 64u
+/** What a place for partial replies takes up. */
+#define BHW_PARTIAL_ROOM(bytes)                                                                    \
+    (((uint64_t)(bytes) + BHW_PARTIAL_ALIGNMENT - 1) / BHW_PARTIAL_ALIGNMENT *                     \
+     BHW_PARTIAL_ALIGNMENT)
 /** Marks the generations of buffers; those of arenas stay below. */
 #define BHW_BUFFER_GENERATION 0x800000u
 /** Payloads begin at multiples of this; those that were copied, of BHW_ARENA_ALIGNMENT. */
@@ -130,7 +155,7 @@ struct bhw_call_section {
     uint32_t blob_bytes;  /* payloads of at least this size travel in arenas; 0: never */
     uint32_t arena_bytes; /* size of the smallest arena */
     uint32_t dump_timeout_ms;
-    uint32_t reserved_for_later;
+    uint32_t partial_bytes;               /* of one place for partial replies; 0: none */
     uint16_t ready_event[BHW_NAME_CHARS]; /* UTF-16, NUL-terminated */
     uint16_t item[BHW_NAME_CHARS];        /* of the moniker */
     uint16_t dump_path[BHW_PATH_CHARS];   /* empty: no dumps */
@@ -143,6 +168,9 @@ struct bhw_call_section {
     _Atomic uint32_t reply_taken;   /* generation of the worker's arena */
     _Atomic uint32_t reply_dropped; /* likewise: the dispatcher has let it go */
     struct bhw_arena_words buffer;
+    _Atomic uint64_t nested; /* counts nested calls; stored before each */
+    uint32_t callback_depth; /* how deep callbacks may nest in one request */
+    uint32_t reserved;
 };
 
 /** Fault record. `state` is written last. */
@@ -178,13 +206,16 @@ struct bhw_box_section {
     struct bhw_arena_words reply;
     _Atomic uint32_t dump;         /* BHW_DUMP_… */
     _Atomic uint32_t buffer_taken; /* generation of the dispatcher's buffer */
+    _Alignas(64) struct bhi_partial_words partial;
     _Alignas(64) struct bhw_fault fault;
+    /* then the places for partial replies */
 };
 
 /* Both bitnesses see the same. */
 #define BHW_AT(type, field, offset)                                                                \
     _Static_assert(offsetof(struct type, field) == (offset), #type "." #field)
 BHW_AT(bhw_call_section, cookie, 8);
+BHW_AT(bhw_call_section, partial_bytes, 60);
 BHW_AT(bhw_call_section, ready_event, 64);
 BHW_AT(bhw_call_section, item, 256);
 BHW_AT(bhw_call_section, dump_path, 448);
@@ -193,16 +224,18 @@ BHW_AT(bhw_call_section, received, 1048);
 BHW_AT(bhw_call_section, request, 1056);
 BHW_AT(bhw_call_section, reply_taken, 1072);
 BHW_AT(bhw_call_section, buffer, 1080);
+BHW_AT(bhw_call_section, nested, 1096);
 BHW_AT(bhw_box_section, started, 16);
 BHW_AT(bhw_box_section, greeted, 56);
 BHW_AT(bhw_box_section, reply, 64);
 BHW_AT(bhw_box_section, dump, 80);
-BHW_AT(bhw_box_section, fault, 128);
+BHW_AT(bhw_box_section, partial, 128);
+BHW_AT(bhw_box_section, fault, 192);
 BHW_AT(bhw_fault, thread_id, 24);
 BHW_AT(bhw_fault, module, 64);
 BHW_AT(bhw_fault, registers, 192);
 _Static_assert(sizeof(struct bhw_call_section) == 1152, "call section");
-_Static_assert(sizeof(struct bhw_box_section) == 640, "box section");
+_Static_assert(sizeof(struct bhw_box_section) == 704, "box section");
 #undef BHW_AT
 
 #endif

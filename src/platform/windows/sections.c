@@ -28,6 +28,8 @@ static void write_call(bhp_worker *worker)
     call->dispatcher_pid = pid;
     call->max_request_bytes = nursery->max_request_bytes;
     call->max_reply_bytes = nursery->max_reply_bytes;
+    call->partial_bytes = nursery->max_partial_bytes;
+    call->callback_depth = nursery->callback_depth;
     call->rearm = nursery->rearm;
     call->keep_registered = nursery->keep_registered;
     call->dump_timeout_ms = nursery->dump_timeout_ms;
@@ -74,7 +76,9 @@ static int make_job(bhp_worker *worker, struct bh_problem *problem)
 int bhw_sections_make(bhp_worker *worker, struct bh_problem *problem)
 {
     worker->call = make_section(&worker->call_section, sizeof(*worker->call), FILE_MAP_WRITE);
-    worker->box = make_section(&worker->box_section, sizeof(*worker->box), FILE_MAP_READ);
+    worker->box =
+        make_section(&worker->box_section,
+                     (DWORD)(sizeof(*worker->box) + 2 * bhw_partial_room(worker)), FILE_MAP_READ);
     if (worker->call == NULL || worker->box == NULL)
         return bhw_problem_last(problem, "memory shared with a worker");
     write_call(worker);

@@ -123,7 +123,9 @@ static int attach(struct bhw_worker_end *end, uint64_t cookie, int64_t pid,
     error = map_call(end, given[CALL], cookie, pid, problem);
     if (error != BH_OK)
         return error;
-    end->box = MapViewOfFile(given[BOX], FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, sizeof *end->box);
+    end->box =
+        MapViewOfFile(given[BOX], FILE_MAP_READ | FILE_MAP_WRITE, 0, 0,
+                      (SIZE_T)(sizeof *end->box + 2 * BHW_PARTIAL_ROOM(end->call->partial_bytes)));
     if (end->box == NULL)
         return refuse(problem, "no box section");
     end->bell = given[BELL];

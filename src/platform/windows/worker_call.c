@@ -7,7 +7,8 @@
  * once, which goes when the method has returned. A method's failure is DISP_E_EXCEPTION; so is
  * everything else that a caller may do wrong, because any other HRESULT reads as a broken lane.
  *
- * Invariants: a call that comes while another is at hand (the library pumps messages) is refused.
+ * Invariants: a call that comes while another is at hand (the library pumps messages) is refused,
+ * but for a nested one (worker_callback.c), which has the words and the serial of the one at hand.
  * `started` is stored before any handler can run, `committed` after the whole answer. Only the
  * dispatcher's own calls touch these words, may name blobs, and are answered with blobs. Belongs to
  * the serving thread, but for progress and cancel.
@@ -16,6 +17,7 @@
 #include "worker_end.h"
 
 #include "core/alloc.h"
+#include "core/partial.h"
 #include "core/problem.h"
 
 #include <inttypes.h>
@@ -107,6 +109,12 @@ static void forget_answer(void)
     memset(&answer, 0, sizeof answer);
 }
 
+/* How large payloads of the call at hand travel; NULL: in it. */
+static struct bhw_blobs *blobs(void)
+{
+    return own && !bhw_worker_nested() ? bhw_worker_blobs() : NULL;
+}
+
 int bhi_channel_reply(const bh_value *value, struct bh_problem *problem)
 {
     const struct bh_value_limits limits = {.bytes = UINT64_MAX};
@@ -119,7 +127,7 @@ int bhi_channel_reply(const bh_value *value, struct bh_problem *problem)
     if (size > limit)
         return bhi_problem_set(problem, BH_E_TOO_LARGE, 0,
                                "%zu bytes are more than the pool's limit of %" PRIu64, size, limit);
-    return bhw_variant_from_value(&answer.value, value, own ? bhw_worker_blobs() : NULL, problem);
+    return bhw_variant_from_value(&answer.value, value, blobs(), problem);
 }
 
 void bhi_channel_fail(int32_t code, const char *text, size_t length)
@@ -139,8 +147,29 @@ void bhi_channel_progress(uint64_t done, uint64_t total)
         return;
     atomic_store_explicit(&box->progress_done, done, memory_order_relaxed);
     atomic_store_explicit(&box->progress_total, total, memory_order_relaxed);
-    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least these two. */
-    atomic_fetch_add_explicit(&box->progress, 1, memory_order_release);
+    bhi_channel_alive();
+}
+
+void bhi_channel_alive(void)
+{
+    if (!own)
+        return;
+    /* Pairs with the dispatcher's load in bhp_worker_box(): it sees at least what was stored
+     * before. */
+    atomic_fetch_add_explicit(&bhw_worker_end.box->progress, 1, memory_order_release);
+}
+
+int bhi_channel_partial(uint64_t serial, const bh_value *value)
+{
+    struct bhw_box_section *box = bhw_worker_end.box;
+    size_t most = bhw_worker_end.call->partial_bytes;
+
+    if (!own) /* nobody would ever see it */
+        return BH_OK;
+    if (most == 0)
+        return BH_E_TOO_LARGE;
+    return bhi_partial_put(&box->partial, box + 1, (size_t)BHW_PARTIAL_ROOM(most), most, serial,
+                           value);
 }
 
 bool bhi_channel_cancelled(uint64_t serial)
@@ -208,8 +237,7 @@ static void handle(void *context)
     int error;
 
     error = bhw_values_from_arguments(&arguments, invocation->parameters->rgvarg,
-                                      invocation->parameters->cArgs, &limits,
-                                      own ? bhw_worker_blobs() : NULL, &problem);
+                                      invocation->parameters->cArgs, &limits, blobs(), &problem);
     if (error != BH_OK) {
         bhi_channel_fail(error, problem.text, strlen(problem.text));
         return;
@@ -255,18 +283,24 @@ static HRESULT give_answer(const struct bhw_worker_invocation *invocation)
 
 static HRESULT serve(const struct bhw_worker_invocation *invocation)
 {
+    struct bhw_worker_invocation call = *invocation;
+    DISPPARAMS parameters = *invocation->parameters;
     HRESULT result;
 
     bhw_worker_fault_rearm();
     own = take_serial(invocation->locale);
-    if (own)
+    call.parameters = &parameters;
+    if (own) {
         bhw_worker_blobs_begin();
+        bhw_worker_callbacks_begin(&parameters);
+    }
     busy = true;
-    bhw_worker_guard(handle, (void *)(uintptr_t)invocation);
+    bhw_worker_guard(handle, &call);
     busy = false;
     served++;
     result = give_answer(invocation);
     if (own) {
+        bhw_worker_callbacks_end();
         bhw_worker_blobs_end();
         /* Pairs with the dispatcher's load in bhp_worker_box(). */
         atomic_store_explicit(&bhw_worker_end.box->committed, bhw_worker_end.taken,
@@ -276,19 +310,39 @@ static HRESULT serve(const struct bhw_worker_invocation *invocation)
     return result;
 }
 
+/* A call of the dispatcher's while a handler waits for a callback. */
+static HRESULT serve_nested(const struct bhw_worker_invocation *invocation)
+{
+    HRESULT result;
+
+    bhw_worker_guard(handle, (void *)(uintptr_t)invocation);
+    result = give_answer(invocation);
+    bhw_worker_nested_done();
+    return result;
+}
+
+/* What is wrong with a call to a method, or S_OK. */
+static HRESULT look_at(const struct bhw_worker_invocation *invocation)
+{
+    if (invocation->id < 1 || (uint32_t)invocation->id > owner->method_count ||
+        (invocation->flags & (DISPATCH_METHOD | DISPATCH_PROPERTYGET)) == 0)
+        return DISP_E_MEMBERNOTFOUND;
+    return invocation->parameters->cNamedArgs != 0 ? DISP_E_NONAMEDARGS : S_OK;
+}
+
 HRESULT bhw_worker_invoke(const struct bhw_worker_invocation *invocation)
 {
+    HRESULT flaw;
+
     if (owner == NULL)
         return RPC_E_DISCONNECTED;
+    flaw = look_at(invocation);
+    if (busy && flaw == S_OK && bhw_worker_nested_take(invocation->locale))
+        return serve_nested(invocation);
     if (busy)
         return raise(invocation, BHW_WCODE_BUSY, 0,
                      SysAllocString(L"the worker is busy with another call"));
     if (invocation->id == BHW_DISPID_METHODS)
         return greet(invocation);
-    if (invocation->id < 1 || (uint32_t)invocation->id > owner->method_count ||
-        (invocation->flags & (DISPATCH_METHOD | DISPATCH_PROPERTYGET)) == 0)
-        return DISP_E_MEMBERNOTFOUND;
-    if (invocation->parameters->cNamedArgs != 0)
-        return DISP_E_NONAMEDARGS;
-    return serve(invocation);
+    return flaw == S_OK ? serve(invocation) : flaw;
 }

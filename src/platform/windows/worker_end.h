@@ -124,6 +124,19 @@ HRESULT bhw_worker_invoke(const struct bhw_worker_invocation *invocation);
  * bhw_worker_end.taken; *own says whether that was the last of all. */
 uint64_t bhw_worker_calls_served(bool *own);
 
+/* ---- worker_callback.c ---- */
+
+/** One of the dispatcher's requests begins: takes the dispatcher's object off its arguments, if it
+ * was lent callbacks. The object is valid until the end. */
+void bhw_worker_callbacks_begin(DISPPARAMS *parameters);
+void bhw_worker_callbacks_end(void);
+/** Whether the request at hand is a nested one. */
+bool bhw_worker_nested(void);
+/** Whether a call that has come is the nested one that the dispatcher announced. Then it is at hand
+ * until bhw_worker_nested_done(). */
+bool bhw_worker_nested_take(LCID locale);
+void bhw_worker_nested_done(void);
+
 /* ---- worker_blobs.c ---- */
 
 /** The blobs of the dispatcher's calls. What is read is valid until the method returns. */
