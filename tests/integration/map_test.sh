@@ -149,7 +149,7 @@ check "and why" says 'line 1 of "mine" is no result of bulkhead map'
 
 # ---- ending early ----
 
-map --max-deaths 3 <inputs
+map --unordered --max-deaths 3 <inputs
 check "max-deaths" is "$status$(jq -r 'select(.outcome == "died").outcome' out | head -n 3 |
     tr '\n' ' ')" '3died died died '
 check "says so" grep -qE "stopped after [3-9] deaths, which is --max-deaths" err
