@@ -14,8 +14,8 @@
  *  4. No operation takes a process number: a worker is a handle from its start to its free.
  *  5. Whatever a worker can write is copied once, validated, then used, on this side of the
  * contract: the core never sees a byte that can still change.
- *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call() and
- *     bhp_nursery_close(), and each of these ends in bounded time once it is told to.
+ *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call(), bhp_lane_next()
+ * and bhp_nursery_close(), and each of these ends in bounded time once it is told to.
  *
  * Threads: a nursery, its loop and the life of its workers (start, kill, quit, output, sample,
  * obituary, free) belong to one thread, the pool's supervisor, but where a function says otherwise.
@@ -220,7 +220,7 @@ uint64_t bhp_worker_rss(bhp_worker *worker);
 void bhp_worker_box(const bhp_worker *worker, struct bhp_box *box);
 /** After EXITED: the evidence. */
 void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary);
-/** After EXITED, when no thread is in bhp_lane_call() on it: frees everything. NULL is fine. */
+/** After EXITED, when no thread is in a lane call on it: frees everything. NULL is fine. */
 void bhp_worker_free(bhp_worker *worker);
 
 /* ---- the loop ---- */
@@ -266,8 +266,9 @@ enum bhp_lane_end {
     BHP_LANE_BROKEN,     /* a reply that breaks the protocol: reply->text; the worker must die */
     BHP_LANE_UNREADABLE, /* a committed reply for which the dispatcher lacks the memory:
                            reply->text; the worker is blameless */
-    BHP_LANE_LOST        /* the worker ended without a reply, or (COM) its lane did and the
+    BHP_LANE_LOST,       /* the worker ended without a reply, or (COM) its lane did and the
                             core kills it: the obituary then says what is known */
+    BHP_LANE_GIVEN_BACK  /* from a slot: it was revoked, and never started */
 };
 
 struct bhp_reply {
@@ -286,5 +287,39 @@ struct bhp_reply {
  */
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply);
+
+/* ---- slots: small requests that wait in the lane of one worker ----------------------------------
+ *
+ * A capability. Whoever holds a worker's lease may put small requests into its slots instead of
+ * calling; the worker serves them one after the other in that order, without waiting for anybody in
+ * between. Serials ascend. Nothing may be called while a slot is not yet done with.
+ */
+
+/** How many requests a lane holds at once; 1: it has no slots, and the functions below are never
+ * called. Fixed. Any thread. */
+uint32_t bhp_lane_slots(void);
+
+enum bhp_put {
+    BHP_PUT_DONE, /* the worker may start it from now on */
+    BHP_PUT_FULL, /* not now */
+    BHP_PUT_UNFIT /* not this way: too large for a slot, or there is something to say about it */
+};
+/** Puts a request into the next slot. Does not wait, and reads call->arguments now. May be called
+ * with a lock held; never at the same time as itself or bhp_lane_revoke() for the same worker. */
+enum bhp_put bhp_lane_put(bhp_worker *worker, const struct bhp_call *call);
+
+/** Waits for the end of the request in a slot as bhp_lane_call() does: the oldest one that was not
+ * revoked and whose end was not told yet. */
+enum bhp_lane_end bhp_lane_next(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply);
+
+enum bhp_revoke {
+    BHP_REVOKED,      /* it never starts; bhp_lane_next() is not called for it */
+    BHP_REVOKE_LATE,  /* it has started, or is about to be given back: bhp_lane_next() tells */
+    BHP_REVOKE_BROKEN /* the worker says that it came to it without those before: it must die */
+};
+/** Takes a request back out of its slot, one of a lease that is held. As to threads and locks: see
+ * bhp_lane_put(). */
+enum bhp_revoke bhp_lane_revoke(bhp_worker *worker, uint64_t serial);
 
 #endif

@@ -117,6 +117,9 @@ void bhf_refuse_thread(int code);
 /** From now on this process is a forked child, in which the contract allows nothing. */
 void bhf_fork(bool child);
 void bhf_set_processors(uint32_t count);
+/** Lanes have so many slots, BHF_SLOTS at most; 1, as at the beginning: none. */
+#define BHF_SLOTS 8u
+void bhf_set_slots(uint32_t count);
 
 /* ---- ends, for plans ---- */
 

@@ -30,6 +30,8 @@ void bhf_lane_begin(struct bhp_worker *worker)
 {
     struct bhf_lane *lane = worker->lane;
 
+    if (bhf_slots_give_back(worker))
+        return;
     worker->box.started = lane->call->serial;
     worker->box.progress++;
     worker->box.progress_done = 0;
@@ -67,6 +69,7 @@ void bhf_lane_end(struct bhp_worker *worker)
     default:
         finish(worker);
         lane->waiter.woken = true;
+        bhf_slots_go_on(worker);
         break;
     }
 }
@@ -81,7 +84,8 @@ void bhf_lane_nudge(struct bhp_worker *worker)
     worker->due[BHF_AT_END] = bhf_after(bhf_world.now, lane->plan.nudged_ms);
 }
 
-static struct bhf_request plan_request(const struct bhp_worker *worker, const struct bhp_call *call)
+/** See internal.h. */
+struct bhf_request bhf_lane_plan(const struct bhp_worker *worker, const struct bhp_call *call)
 {
     const struct bhf_driver *driver = &bhf_world.driver;
     struct bhf_request plan = {.deed = BHF_REPLY,
@@ -103,7 +107,8 @@ static void set_text(struct bhp_reply *reply, const char *text)
         memcpy(reply->text, text, strlen(text) + 1);
 }
 
-static enum bhp_lane_end answer(const struct bhf_lane *lane, struct bhp_reply *reply)
+/** See internal.h. */
+enum bhp_lane_end bhf_lane_answer(const struct bhf_lane *lane, struct bhp_reply *reply)
 {
     const struct bhp_call *call = lane->call;
 
@@ -149,7 +154,14 @@ static bool refuse(enum bhf_deed deed, struct bhp_reply *reply, enum bhp_lane_en
     }
 }
 
-static void send(struct bhp_worker *worker, struct bhf_lane *lane)
+/** See internal.h. */
+bool bhf_lane_refuses(enum bhf_deed deed)
+{
+    return deed >= BHF_NO_METHOD;
+}
+
+/** See internal.h. */
+void bhf_lane_send(struct bhp_worker *worker, struct bhf_lane *lane)
 {
     const struct bhf_request *plan = &lane->plan;
     bool ends = plan->deed != BHF_HANG && plan->deed != BHF_COOPERATE;
@@ -161,8 +173,8 @@ static void send(struct bhp_worker *worker, struct bhf_lane *lane)
     worker->due[BHF_AT_END] = ends ? bhf_after(bhf_world.now, plan->end_ms) : BHP_FOREVER;
 }
 
-/* Waits as the contract says: for the reply or the stop word. */
-static void await(struct bhf_lane *lane)
+/** See internal.h. As the contract says: for the reply or the stop word. */
+void bhf_lane_await(struct bhf_lane *lane)
 {
     bhf_waiter_link(&lane->waiter, lane->call->stop);
     while (!lane->waiter.woken && atomic_load(lane->call->stop) == 0)
@@ -174,7 +186,7 @@ static void await(struct bhf_lane *lane)
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply)
 {
-    struct bhf_lane lane = {.call = call, .plan = plan_request(worker, call)};
+    struct bhf_lane lane = {.call = call, .plan = bhf_lane_plan(worker, call)};
     enum bhp_lane_end end;
 
     bhf_insist(!bhf_world.child, "a forked child sends nothing");
@@ -188,12 +200,12 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
     if (refuse(lane.plan.deed, reply, &end))
         return end;
     worker->lane = &lane;
-    send(worker, &lane);
-    await(&lane);
+    bhf_lane_send(worker, &lane);
+    bhf_lane_await(&lane);
     worker->lane = NULL;
     worker->due[BHF_AT_BEGIN] = worker->due[BHF_AT_PROGRESS] = worker->due[BHF_AT_END] =
         BHP_FOREVER;
     worker->served += lane.committed;
     bhf_worker_obey(worker);
-    return lane.committed ? answer(&lane, reply) : BHP_LANE_LOST;
+    return lane.committed ? bhf_lane_answer(&lane, reply) : BHP_LANE_LOST;
 }

@@ -69,15 +69,9 @@ static bool sleep_on_both(const _Atomic uint32_t *bell, uint32_t rung, bhp_word 
     return syscall(SYS_futex_waitv, words, 2, 0, NULL, 0) >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
-struct patience {
-    unsigned spurious;
-    int64_t pause;
-};
-
-/* Sleeps as long as it is safe to: until the bell, or, if it rings too often, for a growing pause.
- */
-static void sleep_some(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
-                       struct patience *patience)
+/** See lane.h. */
+void bhl_lane_sleep(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
+                    struct bhl_patience *patience)
 {
     const _Atomic uint32_t *bell = &bhl_reply(worker)->bell;
 
@@ -94,7 +88,7 @@ static void sleep_some(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
 /** See lane.h. */
 enum bhp_lane_end bhl_lane_wait(bhp_worker *worker, const struct bhp_call *call)
 {
-    struct patience patience = {0, 0};
+    struct bhl_patience patience = {0, 0};
 
     for (;;) {
         /* Pairs with the worker's release: a bell that is newer than the look says so below. */
@@ -104,7 +98,7 @@ enum bhp_lane_end bhl_lane_wait(bhp_worker *worker, const struct bhp_call *call)
         /* Pairs with the store before bhp_word_wake(), and with finish(): the worker has ended. */
         if (atomic_load(call->stop) != 0 || atomic_load(&worker->ended))
             return committed(worker, call->serial) ? BHP_LANE_REPLIED : BHP_LANE_LOST;
-        sleep_some(worker, rung, call->stop, &patience);
+        bhl_lane_sleep(worker, rung, call->stop, &patience);
     }
 }
 

@@ -33,20 +33,12 @@
 /* One load of a plain word that another process may write at this moment. */
 #define ONCE(word) (*(const volatile __typeof__(word) *)&(word))
 
-struct head {
-    uint32_t status;
-    int32_t code;
-    uint64_t length;
-    uint64_t segment;
-    uint64_t segment_bytes;
-};
-
-static struct head load_head(const bhp_worker *worker)
+static struct bhl_head load_head(const bhp_worker *worker)
 {
     const struct bhl_reply_half *half = bhl_reply(worker);
 
-    return (struct head){ONCE(half->status), ONCE(half->code), ONCE(half->length),
-                         ONCE(half->segment), ONCE(half->segment_bytes)};
+    return (struct bhl_head){ONCE(half->status), ONCE(half->code), ONCE(half->length),
+                             ONCE(half->segment), ONCE(half->segment_bytes)};
 }
 
 static const void *half_data(const bhp_worker *worker)
@@ -171,8 +163,8 @@ static enum bhp_lane_end decode_segment(const bhp_worker *worker, int fd, uint64
     return end;
 }
 
-static enum bhp_lane_end read_segment(bhp_worker *worker, uint64_t serial, const struct head *head,
-                                      struct bhp_reply *reply)
+static enum bhp_lane_end read_segment(bhp_worker *worker, uint64_t serial,
+                                      const struct bhl_head *head, struct bhp_reply *reply)
 {
     int fd = -1;
 
@@ -196,7 +188,8 @@ static enum bhp_lane_end read_segment(bhp_worker *worker, uint64_t serial, const
 
 /* ---- the two kinds of reply ---- */
 
-static enum bhp_lane_end read_value(bhp_worker *worker, uint64_t serial, const struct head *head,
+static enum bhp_lane_end read_value(bhp_worker *worker, uint64_t serial,
+                                    const struct bhl_head *head, const void *data, uint64_t room,
                                     struct bhp_reply *reply)
 {
     uint64_t most = worker->nursery->max_reply_bytes;
@@ -207,26 +200,26 @@ static enum bhp_lane_end read_value(bhp_worker *worker, uint64_t serial, const s
                             head->length, most);
     if (head->segment != 0)
         return read_segment(worker, serial, head, reply);
-    if (head->length > half_room(worker))
+    if (head->length > room)
         return bhl_lane_say(reply, BHP_LANE_BROKEN,
                             "its reply has %" PRIu64 " bytes where %" PRIu64 " fit", head->length,
-                            half_room(worker));
-    memcpy(worker->scratch, half_data(worker), (size_t)head->length);
+                            room);
+    memcpy(worker->scratch, data, (size_t)head->length);
     return decode(worker, worker->scratch, head->length, reply);
 }
 
-static enum bhp_lane_end read_failure(bhp_worker *worker, const struct head *head,
+static enum bhp_lane_end read_failure(const struct bhl_head *head, const void *data, uint64_t room,
                                       struct bhp_reply *reply)
 {
     size_t length = (size_t)head->length;
 
-    if (head->segment != 0 || head->length > TEXT_MOST || head->length > half_room(worker))
+    if (head->segment != 0 || head->length > TEXT_MOST || head->length > room)
         return bhl_lane_say(reply, BHP_LANE_BROKEN, "the text of its failure has %" PRIu64 " bytes",
                             head->length);
     char *text = bhi_alloc(length + 1);
     if (text == NULL)
         return bhl_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for the text of a failure");
-    memcpy(text, half_data(worker), length);
+    memcpy(text, data, length);
     text[length] = '\0';
     if (!bhi_utf8_valid(text, length) || memchr(text, '\0', length) != NULL) {
         bhi_free(text);
@@ -238,17 +231,25 @@ static enum bhp_lane_end read_failure(bhp_worker *worker, const struct head *hea
 }
 
 /** See lane.h. */
-enum bhp_lane_end bhl_lane_read(bhp_worker *worker, uint64_t serial, struct bhp_reply *reply)
+enum bhp_lane_end bhl_lane_read_head(bhp_worker *worker, uint64_t serial,
+                                     const struct bhl_head *head, const void *data, uint64_t room,
+                                     struct bhp_reply *reply)
 {
-    struct head head = load_head(worker);
-
-    switch (head.status) {
+    switch (head->status) {
     case BHL_REPLIED:
-        return read_value(worker, serial, &head, reply);
+        return read_value(worker, serial, head, data, room, reply);
     case BHL_FAILED:
-        return read_failure(worker, &head, reply);
+        return read_failure(head, data, room, reply);
     default:
         return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply has the unknown status %" PRIu32,
-                            head.status);
+                            head->status);
     }
+}
+
+/** See lane.h. */
+enum bhp_lane_end bhl_lane_read(bhp_worker *worker, uint64_t serial, struct bhp_reply *reply)
+{
+    struct bhl_head head = load_head(worker);
+
+    return bhl_lane_read_head(worker, serial, &head, half_data(worker), half_room(worker), reply);
 }

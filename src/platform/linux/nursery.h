@@ -117,6 +117,15 @@ struct bhl_segment {
     uint64_t id;
 };
 
+/** The dispatcher's side of the slots. Numbers count from 0 without end. */
+struct bhl_slots {
+    uint64_t put; /* slots ever filled; guarded as platform.h says of bhp_lane_put() */
+    uint64_t serial[BHL_SLOTS]; /* of slot n at n % BHL_SLOTS; likewise */
+    bool gone[BHL_SLOTS];       /* it was revoked in time; likewise */
+    uint64_t taken;             /* up to here replies were taken [lane] */
+    uint64_t rung;              /* up to here the worker was woken [lane] */
+};
+
 /** Descriptors for the worker, in the order of BHL_LAUNCH_START. */
 enum { BHL_GIVEN_REQUEST, BHL_GIVEN_REPLY, BHL_GIVEN_CONTROL, BHL_GIVEN_OUTPUT, BHL_GIVEN_COUNT };
 
@@ -158,6 +167,7 @@ struct bhp_worker {
     struct bhl_segment segment; /* cached */
     uint64_t segments;          /* made so far: the last one's id */
     void *scratch;              /* for a reply out of the half: `half_bytes` */
+    struct bhl_slots slots;
 };
 
 static inline struct bhl_request_half *bhl_request(const bhp_worker *worker)

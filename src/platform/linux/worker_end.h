@@ -17,8 +17,8 @@
 #define BHL_STATUS_PROTOCOL 70
 
 /**
- * The process's one end. `pid` is 0 until it is open. Fixed after that, but for `taken`, which
- * belongs to the serving thread.
+ * The process's one end. `pid` is 0 until it is open. Fixed after that, but for `taken`,
+ * `slots_done` and `slot`, which belong to the serving thread.
  */
 struct bhl_worker_end {
     const struct bhl_request_half *request;
@@ -33,7 +33,9 @@ struct bhl_worker_end {
     const volatile uint32_t *not_forked; /* 1; the kernel makes it 0 in a forked child */
     dev_t control_device;                /* of the control socket: its number may get into */
     ino_t control_inode;                 /* other hands */
-    uint64_t taken;                      /* the last serial */
+    uint64_t taken;                      /* the last serial that came alone */
+    uint64_t slots_done;                 /* slots that it is done with */
+    struct bhl_reply_slot *slot;         /* where the answer goes; NULL: into the header */
 };
 extern struct bhl_worker_end bhl_worker_end;
 
@@ -67,6 +69,19 @@ void bhl_worker_segment_drop(void);
 /** Puts a value of `size` bytes in wire form into a new segment and sends it under the serial. */
 int bhl_worker_segment_send(uint64_t serial, const bh_value *value, size_t size,
                             struct bh_problem *problem);
+
+/* ---- worker_slots.c -------------------------------------------------------------------------- */
+
+struct bhi_channel_owner;
+struct bhi_request;
+/** Has a request answered, well or badly: in worker_channel.c. */
+void bhl_worker_handle(const struct bhi_channel_owner *owner, const bh_value *arguments,
+                       struct bhi_request *request);
+/** Serves the requests in the slots, as long as there are. @return whether there were any */
+bool bhl_worker_slots_serve(const struct bhi_channel_owner *owner);
+/** bhi_channel_reply() and bhi_channel_fail() for the request in the slot at hand. */
+int bhl_worker_slot_reply(const bh_value *value, struct bh_problem *problem);
+void bhl_worker_slot_fail(int32_t code, const char *text, size_t length);
 
 /* ---- worker_fault.c -------------------------------------------------------------------------- */
 
