@@ -205,10 +205,12 @@ struct bh_request {
                                   after a death; 0: never */
     bh_cancel *cancel;       /**< raised by another thread to end the request; may be NULL */
     void *user;              /**< handed back in events */
+    bool small;              /**< bh_pool_submit() only: it may wait behind others in one worker,
+                                  see async.h */
 };
 #define BH_REQUEST_INIT                                                                            \
     {                                                                                              \
-        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL                              \
+        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL, false                       \
     }
 
 /** How a request ended, and what came of it. */

@@ -144,6 +144,10 @@ static void release(struct bhi_ticket *ticket, bool served)
 {
     struct bhi_life *life = ticket->life;
 
+    if (life->slots) {
+        bhi_slots_release(ticket, served);
+        return;
+    }
     if (life->state == BH_WORKER_BUSY || life->state == BH_WORKER_STOPPING) {
         bhi_life_settle(life, served, bhp_now());
         return;
@@ -167,7 +171,8 @@ static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
     if (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN || life->state == BH_WORKER_KILLED ||
         life->state == BH_WORKER_DEAD) {
         await_end(life);
-        result->delivery = bhi_delivery_of(&life->box, ticket->serial, life->begun);
+        result->delivery =
+            sent ? BH_DELIVERY_COMMITTED : bhi_delivery_of(&life->box, ticket->serial, life->begun);
         set_death(result, &life->death);
         let_go(ticket);
         return;
@@ -294,6 +299,17 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     return true;
 }
 
+/* It was revoked in its slot, and the worker had come to it by then: never started all the same. */
+static bool conclude_given_back(struct bhi_ticket *ticket)
+{
+    bh_pool *pool = ticket->pool;
+
+    release(ticket, false);
+    pool->requeued++;
+    bhi_queue_submit(pool, ticket, true);
+    return false;
+}
+
 /* What the lane's end means. @return false: the request goes round again */
 static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply,
                      struct bh_result *result)
@@ -304,6 +320,8 @@ static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bh
     bool claimed = !atomic_compare_exchange_strong(&ticket->life->claim, &running, 0);
     if (!claimed && (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN))
         return conclude_died(ticket, end, reply, result);
+    if (!claimed && end == BHP_LANE_GIVEN_BACK)
+        return conclude_given_back(ticket);
     if (claimed)
         conclude_claimed(ticket, end, reply, result);
     else if (end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE)
@@ -338,9 +356,16 @@ bool bhi_attempt(struct bhi_ticket *ticket, struct bh_result *result)
     bhp_mutex_unlock(&pool->lock);
     enum bhp_lane_end end = run_lane(ticket, &reply);
     bhp_mutex_lock(&pool->lock);
-    bool done = conclude(ticket, end, &reply, result);
-    bh_value_deinit(&reply.value);
-    bhi_free(reply.text);
+    return bhi_attempt_conclude(ticket, end, &reply, result);
+}
+
+bool bhi_attempt_conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply,
+                          struct bh_result *result)
+{
+    bool done = conclude(ticket, end, reply, result);
+
+    bh_value_deinit(&reply->value);
+    bhi_free(reply->text);
     return done;
 }
 
