@@ -171,8 +171,11 @@ static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
     if (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN || life->state == BH_WORKER_KILLED ||
         life->state == BH_WORKER_DEAD) {
         await_end(life);
-        result->delivery =
-            sent ? BH_DELIVERY_COMMITTED : bhi_delivery_of(&life->box, ticket->serial, life->begun);
+        result->delivery = bhi_delivery_of(&life->box, ticket->serial, life->begun);
+        if (sent) /* the box may speak of one that came behind it in the slots */
+            result->delivery = BH_DELIVERY_COMMITTED;
+        if (end == BHP_LANE_GIVEN_BACK)
+            result->delivery = BH_DELIVERY_NEVER_STARTED;
         set_death(result, &life->death);
         let_go(ticket);
         return;

@@ -203,8 +203,6 @@ void bhi_slots_release(struct bhi_ticket *ticket, bool served)
     struct bhi_life *life = ticket->life;
 
     life->served += served;
-    if (served)
-        life->begun = ticket->serial;
     bhi_life_let_go(life);
     check_limits(life, bhp_now());
 }
@@ -213,8 +211,17 @@ void bhi_slots_release(struct bhi_ticket *ticket, bool served)
  * those behind it are not. */
 static void note_begun(struct bhi_life *life, uint64_t serial, enum bhp_lane_end end)
 {
-    if (end == BHP_LANE_LOST && life->state == BH_WORKER_DEAD && life->box.started == serial)
+    bool honest = !life->killed || life->kill_cause != BH_CAUSE_PROTOCOL;
+
+    if (end == BHP_LANE_LOST && life->state == BH_WORKER_DEAD && life->box.started == serial &&
+        honest)
         life->begun = serial;
+}
+
+static bool came_back(enum bhp_lane_end end)
+{
+    return end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE ||
+           end == BHP_LANE_GIVEN_BACK;
 }
 
 bool bhi_slots_run(struct bhi_ticket *ticket)
@@ -235,7 +242,7 @@ bool bhi_slots_run(struct bhi_ticket *ticket)
         memset(&reply, 0, sizeof(reply));
         enum bhp_lane_end end = bhp_lane_next(life->worker, &call, &reply);
         bhp_mutex_lock(&pool->lock);
-        if (end == BHP_LANE_GIVEN_BACK) /* `started` may say so from now on */
+        if (came_back(end)) /* `started` may say so from now on, whatever comes of it here */
             life->begun = call.serial;
         bhi_async_conclude(ticket, end, &reply); /* the ticket may be gone now */
         note_begun(life, call.serial, end);

@@ -79,7 +79,8 @@ void bhf_lane_nudge(struct bhp_worker *worker)
 {
     const struct bhf_lane *lane = worker->lane;
 
-    if (!lane || lane->plan.deed != BHF_COOPERATE || worker->nudged != worker->box.started)
+    if (!lane || lane->plan.deed != BHF_COOPERATE || worker->nudged != worker->box.started ||
+        worker->nudged != lane->call->serial || worker->stage >= BHF_GONE)
         return;
     worker->due[BHF_AT_END] = bhf_after(bhf_world.now, lane->plan.nudged_ms);
 }
