@@ -85,11 +85,11 @@ static void take_all(bh_pool *pool)
     CHECK(!kit_is_ready(waitable, 0));
 }
 
-static bh_pool *open_pool(void)
+static bh_pool *open_pool(bool small)
 {
     struct bh_pool_options options = crowd_options(WORKERS);
 
-    requests = KIT_WINDOWS ? 3000 : kit_slowdown() > 1 ? 10000 : 100000;
+    requests = KIT_WINDOWS ? (small ? 500 : 3000) : kit_slowdown() > 1 ? 10000 : 100000;
     replied = died = 0;
     options.queue_length = (uint32_t)requests;
     return crowd_open(&options);
@@ -118,7 +118,7 @@ static void close_pool(bh_pool *pool)
 
 static void take_a_hundred_thousand(bool small)
 {
-    bh_pool *pool = open_pool();
+    bh_pool *pool = open_pool(small);
     uint64_t before = kit_peak_kib();
 
     submit_all(pool, NULL, small);
@@ -149,7 +149,7 @@ static bool all_told(void *nothing)
 
 static void tell_a_hundred_thousand(bool small)
 {
-    bh_pool *pool = open_pool();
+    bh_pool *pool = open_pool(small);
 
     submit_all(pool, on_done, small);
     CHECK_INT(bh_pool_take(pool, NULL, 0, BH_WAIT_FOREVER), 0); /* until nothing is outstanding */

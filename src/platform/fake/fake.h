@@ -72,6 +72,8 @@ struct bhf_request {
     const char *text;
     const char *output; /* when it begins; may be NULL */
     uint64_t rss_bytes; /* on top, from its beginning to its end */
+    bool silent;        /* it wakes nobody at its end: only the worker's own end does */
+    bool lies;          /* in a slot: the worker says that it is there before it can be */
 };
 
 /** The test's side. Every function may be NULL but `broken`. */

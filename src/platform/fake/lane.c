@@ -68,7 +68,7 @@ void bhf_lane_end(struct bhp_worker *worker)
         break;
     default:
         finish(worker);
-        lane->waiter.woken = true;
+        lane->waiter.woken = !lane->plan.silent;
         bhf_slots_go_on(worker);
         break;
     }

@@ -138,7 +138,7 @@ enum bhp_lane_end bhp_lane_next(bhp_worker *worker, const struct bhp_call *call,
     bhf_insist(!slot->gone, "what was taken back is not asked for");
     for (uint64_t before = worker->slots.taken; before < number; before++)
         bhf_insist(slot_at(worker, before)->gone, "ends are asked for in order");
-    if (!slot->lane.committed)
+    if (!slot->lane.committed || slot->lane.plan.silent)
         bhf_lane_await(&slot->lane);
     worker->slots.taken = number + 1;
     bhf_slots_forget(worker);
@@ -154,6 +154,8 @@ enum bhp_revoke bhp_lane_revoke(bhp_worker *worker, uint64_t serial)
 
     bhf_insist(!bhf_world.child, "a forked child takes nothing back");
     slot->revoked = true;
+    if (slot->lane.plan.lies && worker->stage < BHF_GONE)
+        return BHP_REVOKE_BROKEN;
     if (slot->lane.committed || slot == slot_at_hand(worker))
         return BHP_REVOKE_LATE;
     slot->gone = true;
