@@ -125,9 +125,9 @@ static enum bhp_lane_end await(bhp_worker *worker, const struct bhp_call *call)
             return BHP_LANE_REPLIED;
         if (ended)
             return BHP_LANE_LOST;
-        /* Pairs with the worker's look after its ring: it sees that we wait, or we its ring. */
+        /* Pairs with the worker's look after its ring: it sees that we wait, or the system, which
+         * puts us to sleep behind a full barrier, sees its ring. */
         atomic_store(waiting, 1);
-        atomic_thread_fence(memory_order_seq_cst);
         bhl_lane_sleep(worker, rung, call->stop, &patience);
         atomic_store_explicit(waiting, 0, memory_order_relaxed);
     }
