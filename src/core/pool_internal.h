@@ -289,6 +289,8 @@ void bhi_slots_release(struct bhi_ticket *ticket, bool served);
 void bhi_slots_claim(struct bhi_ticket *ticket, enum bhi_claim claim);
 /** Puts what waits in a life back to the head of the queue, as far as it has not started. */
 void bhi_slots_take_back(struct bhi_life *life);
+/** A worker is idle, and the queue is empty: it gets of what waits in the slots of others. */
+void bhi_slots_share(bh_pool *pool);
 /** Whether a stopping life must not be killed although its grace is over, because it is done with
  * the request that was claimed. @return until when; 0: it need not be spared */
 int64_t bhi_slots_spare(struct bhi_life *life, int64_t now);

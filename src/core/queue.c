@@ -221,6 +221,8 @@ void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
 
 void bhi_queue_offer(struct bhi_life *life)
 {
+    if (!life->pool->queue && life->state == BH_WORKER_IDLE)
+        bhi_slots_share(life->pool);
     if (life->pool->queue && life->state == BH_WORKER_IDLE)
         give(life, life->pool->queue);
 }

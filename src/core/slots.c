@@ -8,6 +8,9 @@
  * ticket when the one before it has ended. So claims, deaths and counters know one request at a
  * time, here too. What waits can be taken back: bhp_lane_revoke() proves that it never starts.
  *
+ * When a worker becomes idle and nothing is in the queue, what waits in the slots of others goes
+ * back there: so nothing waits behind one that takes long while a worker is free.
+ *
  * Invariants, with the lock held: pool->slotted counts the SLOTTED tickets; only the carrier that
  * holds the life's ticket adds to life->slots; a life with slots has a ticket, but while its
  * carrier is between two of them. Before a running request is claimed, so that its worker may be
@@ -140,17 +143,33 @@ void bhi_slots_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
         bhi_due_remove(ticket);
 }
 
-void bhi_slots_take_back(struct bhi_life *life)
+/* Back to the head of the queue, or at once to a worker that is idle. @return how many */
+static uint32_t requeue(struct bhi_life *life)
 {
     struct bhi_ticket *next;
+    uint32_t count = 0;
 
     for (struct bhi_ticket *ticket = life->slots; ticket; ticket = next) {
         next = ticket->next;
         if (!take_back(ticket))
             continue;
-        life->pool->requeued++;
+        count++;
         bhi_queue_submit(life->pool, ticket, true);
     }
+    return count;
+}
+
+void bhi_slots_take_back(struct bhi_life *life)
+{
+    life->pool->requeued += requeue(life);
+}
+
+void bhi_slots_share(bh_pool *pool)
+{
+    if (pool->slotted == 0 || pool->closing)
+        return;
+    for (struct bhi_life *life = pool->lives; life && pool->idle; life = life->next)
+        requeue(life);
 }
 
 int64_t bhi_slots_spare(struct bhi_life *life, int64_t now)

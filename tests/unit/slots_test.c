@@ -373,7 +373,10 @@ TEST(those_behind_one_that_is_given_up_go_elsewhere_at_once)
     options.grace_ms = 100;
     bh_pool *pool = open_ready(&options, 8);
     CHECK_INT(bh_pool_wait_ready(pool, 2, 1000, NULL), BH_OK);
-    block(pool, 2);
+    block(pool, 1);
+    struct world_call *long_one = prepare(pool, "reply 70");
+    long_one->request.small = false;
+    world_send(long_one);
     struct world_call *hangs = prepare(pool, "hang");
     hangs->request.deadline_ms = 40;
     world_send(hangs);
@@ -384,10 +387,33 @@ TEST(those_behind_one_that_is_given_up_go_elsewhere_at_once)
     CHECK(hangs->ended_ms >= 140);
     for (unsigned i = 3; i < 8; i++) {
         expect(&world.calls[i], BH_OUTCOME_REPLIED, 1);
-        CHECK(world.calls[i].ended_ms < hangs->ended_ms - 80);
+        CHECK(world.calls[i].ended_ms < hangs->ended_ms - 50);
         CHECK(world.calls[i].cookie != hangs->cookie);
     }
     CHECK(pool->requeued > 0);
+    world_close(pool);
+    world_end();
+}
+
+TEST(nothing_waits_behind_one_that_hangs_while_a_worker_is_free)
+{
+    static const char *const first[] = {"hang",  "hang",  "reply", "reply",
+                                        "reply", "reply", "reply"};
+    struct bh_pool_options options = world_options();
+
+    world_begin(0);
+    options.min_workers = options.max_workers = 3;
+    bh_pool *pool = open_ready(&options, 8);
+    CHECK_INT(bh_pool_wait_ready(pool, 3, 1000, NULL), BH_OK);
+    block(pool, 3);
+    submit_many(pool, first, 7);
+    world_sleep(40);
+    for (unsigned i = 5; i < 10; i++)
+        expect(&world.calls[i], BH_OUTCOME_REPLIED, 1);
+    CHECK_INT(waiting(pool), 0);
+    CHECK_INT(pool->count[BH_WORKER_IDLE], 1);
+    CHECK_INT(pool->requeued, 0);
+    bh_pool_drain(pool);
     world_close(pool);
     world_end();
 }
