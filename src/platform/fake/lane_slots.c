@@ -156,7 +156,7 @@ enum bhp_revoke bhp_lane_revoke(bhp_worker *worker, uint64_t serial)
     slot->revoked = true;
     if (slot->lane.plan.lies && worker->stage < BHF_GONE)
         return BHP_REVOKE_BROKEN;
-    if (slot->lane.committed || slot == slot_at_hand(worker))
+    if (slot == slot_at_hand(worker) || slot->lane.committed || worker->box.started >= serial)
         return BHP_REVOKE_LATE;
     slot->gone = true;
     return BHP_REVOKED;
