@@ -41,7 +41,7 @@ static void turn(struct bhp_worker *worker)
     while (slots->next < slots->put && !worker->lane && worker->stage == BHF_READY) {
         struct bhf_slot *slot = slot_at(worker, slots->next);
         if (slot->revoked) {
-            worker->box.committed = slot->call.serial;
+            worker->box.started = worker->box.committed = slot->call.serial;
             slots->next++;
         } else {
             worker->lane = &slot->lane;
