@@ -18,6 +18,23 @@
  * count: whoever submits without looking at completions bounds them himself. The memory of a
  * request that waits is that of its arguments and about half a kibibyte.
  *
+ * Small requests. Between two requests a worker waits for the dispatcher's thread to hear of the
+ * first and to give it the second. A request that is marked bh_request.small may be given to a
+ * worker before its turn has come, so that this wait is no more; worth it for many requests that
+ * take a worker microseconds. It runs there when those before it, small ones all, have ended: one
+ * at a time, as ever. Promises stay what they are:
+ *
+ *  - When the worker dies, the one that had started is charged. Those behind it, which provably
+ *    never started, go to other workers, uncharged. (Only behind a reply that breaks the protocol
+ *    all are in doubt, and count as started.)
+ *  - Deadline and cancel end at once what has not started, whatever the one before it does.
+ *  - None waits for one that takes long while another worker has nothing to do, nor for the grace
+ *    of one that was told to give up: it goes elsewhere.
+ *
+ * Arguments and reply should fit into half a kibibyte, and the text of a failure is cut to that;
+ * larger ones go the ordinary way. Where the platform has no such waiting places (Windows), the
+ * mark means nothing. Requests in them count as waiting, but not towards queue-length.
+ *
  * Modelled on: io_uring and I/O completion ports (submission and completion, a waitable for event
  * loops), gRPC's completion queues.
  */

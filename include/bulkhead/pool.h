@@ -214,10 +214,11 @@ struct bh_request {
     void *callback_context;              /**< for them */
     bool borrow; /**< bytes and typed arrays of a large reply may stay in the worker's memory: see
                       bh_result.borrowed */
+    bool small;  /**< bh_pool_submit() only: it may wait behind others in one worker, see async.h */
 };
 #define BH_REQUEST_INIT                                                                            \
     {                                                                                              \
-        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, false           \
+        sizeof(struct bh_request), NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, false, false    \
     }
 
 /** How a request ended, and what came of it. */

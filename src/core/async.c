@@ -46,6 +46,15 @@ struct bhi_async {
     char method[];
 };
 
+/* Room for a death record, while no request needs it. */
+struct bhi_room {
+    struct bhi_room *next;
+};
+#define ROOMS_MOST 64u
+
+/* What is small here: more would take too long to look at with the lock held. */
+#define SMALL_BYTES 4096
+
 static struct bhi_async *async_of(struct bhi_ticket *ticket)
 {
     return (struct bhi_async *)(void *)ticket;
@@ -82,6 +91,15 @@ static int copy_arguments(struct bhi_async *async, const struct bh_request *requ
     return error;
 }
 
+static bool is_small(const struct bhi_async *async)
+{
+    const struct bh_value_limits limits = {.bytes = SMALL_BYTES};
+    size_t size;
+
+    return !async->request.callbacks && !async->request.borrow &&
+           bh_wire_size(async->arguments, async->request.argument_count, &limits, &size) == BH_OK;
+}
+
 /* NULL: no memory. */
 static struct bhi_async *make_async(bh_pool *pool, const struct bh_request *request,
                                     bh_done_fn done, void *context)
@@ -103,6 +121,7 @@ static struct bhi_async *make_async(bh_pool *pool, const struct bh_request *requ
     }
     bhi_ticket_init(&async->ticket, pool, &async->request);
     async->ticket.async = true;
+    async->ticket.small = request->small && bhp_lane_slots() > 1 && is_small(async);
     return async;
 }
 
@@ -132,13 +151,42 @@ static void recall_death(struct bhi_async *async, struct bh_result *result)
     async->has_death = false;
 }
 
+/* The record's room goes to the next one that needs it. With the lock held. */
+static void give_room_back(struct bhi_async *async)
+{
+    struct bhi_async_side *side = &async->ticket.pool->async;
+    struct bhi_room *room = (struct bhi_room *)(void *)async->death;
+
+    async->death = NULL;
+    if (!room || side->room_count == ROOMS_MOST) {
+        bhi_free(room);
+        return;
+    }
+    room->next = side->rooms;
+    side->rooms = room;
+    side->room_count++;
+}
+
+bool bhi_async_make_room(struct bhi_ticket *ticket)
+{
+    struct bhi_async *async = async_of(ticket);
+    struct bhi_async_side *side = &ticket->pool->async;
+
+    if (!async->death && side->rooms) {
+        async->death = (struct bh_death *)(void *)side->rooms;
+        side->rooms = side->rooms->next;
+        side->room_count--;
+    }
+    if (!async->death)
+        async->death = bhi_alloc(sizeof(*async->death));
+    return async->death != NULL;
+}
+
 static void keep_result(struct bhi_async *async, struct bh_result *result)
 {
     keep_death(async, result);
-    if (!async->has_death) { /* it may wait for long */
-        bhi_free(async->death);
-        async->death = NULL;
-    }
+    if (!async->has_death) /* it may wait for long */
+        give_room_back(async);
     async->outcome = result->outcome;
     async->delivery = result->delivery;
     async->refusal = result->refusal;
@@ -181,10 +229,12 @@ static void append(struct bhi_async **first, struct bhi_async **last, struct bhi
     *last = async;
 }
 
-static void announce(bhp_word *word)
+/* With the lock held, as who waits has it when he says so. */
+static void announce(bhp_word *word, bool somebody_waits)
 {
     atomic_fetch_add(word, 1); /* pairs with the waits on `arrivals` and `errand` */
-    bhp_word_wake(word);
+    if (somebody_waits)
+        bhp_word_wake(word);
 }
 
 /* With the lock held. */
@@ -201,15 +251,15 @@ static void complete(struct bhi_async *async, struct bh_result *result)
     async->attempt = NULL;
     if (async->done) {
         append(&side->told, &side->told_last, async);
-        announce(&side->errand);
+        announce(&side->errand, side->teller_rests);
         if (side->outstanding == 0) /* who waits for others waits in vain */
-            announce(&side->arrivals);
+            announce(&side->arrivals, side->takers > 0);
         return;
     }
     if (!side->taken)
         bhp_beacon_raise(side->beacon);
     append(&side->taken, &side->taken_last, async);
-    announce(&side->arrivals);
+    announce(&side->arrivals, side->takers > 0);
     bhi_pool_leave(pool);
 }
 
@@ -224,6 +274,17 @@ void bhi_async_unserved(struct bhi_ticket *ticket)
     complete(async, result);
 }
 
+/* @param done it has its outcome; else it goes round again, and may have ended by that already */
+static void end_attempt(struct bhi_async *async, struct bhi_try *attempt, bool done)
+{
+    if (done) {
+        complete(async, &attempt->result);
+    } else if (!attempt->ended) {
+        async->attempt = NULL;
+        keep_death(async, &attempt->result);
+    }
+}
+
 void bhi_async_attempt(struct bhi_ticket *ticket)
 {
     struct bhi_async *async = async_of(ticket);
@@ -231,14 +292,19 @@ void bhi_async_attempt(struct bhi_ticket *ticket)
 
     async->attempt = &attempt;
     recall_death(async, &attempt.result);
-    if (!async->death)
-        async->death = bhi_alloc(sizeof(*async->death));
-    if ((async->death ? bhi_attempt : bhi_attempt_unsent)(ticket, &attempt.result)) {
-        complete(async, &attempt.result);
-    } else if (!attempt.ended) {
-        async->attempt = NULL;
-        keep_death(async, &attempt.result);
-    }
+    bool room = bhi_async_make_room(ticket);
+    end_attempt(async, &attempt,
+                (room ? bhi_attempt : bhi_attempt_unsent)(ticket, &attempt.result));
+}
+
+void bhi_async_conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply)
+{
+    struct bhi_async *async = async_of(ticket);
+    struct bhi_try attempt = {.ended = false};
+
+    async->attempt = &attempt;
+    recall_death(async, &attempt.result);
+    end_attempt(async, &attempt, bhi_attempt_conclude(ticket, end, reply, &attempt.result));
 }
 
 /* ---- handing out ---- */
@@ -280,9 +346,11 @@ static void tell(void *context)
             tell_one(pool);
             continue;
         }
+        side->teller_rests = true;
         bhp_mutex_unlock(&pool->lock);
         bhp_word_wait(&side->errand, seen, BHP_FOREVER);
         bhp_mutex_lock(&pool->lock);
+        side->teller_rests = false;
     }
     bhp_mutex_unlock(&pool->lock);
 }
@@ -295,9 +363,11 @@ static void await_arrival(bh_pool *pool, int64_t until)
 
     while (!side->taken && side->outstanding > 0 && bhp_now() < until) {
         uint32_t seen = atomic_load(&side->arrivals);
+        side->takers++;
         bhp_mutex_unlock(&pool->lock);
         bhp_word_wait(&side->arrivals, seen, until);
         bhp_mutex_lock(&pool->lock);
+        side->takers--;
     }
 }
 
@@ -451,11 +521,16 @@ void bhi_async_deinit(bh_pool *pool)
 
     bhp_mutex_lock(&pool->lock);
     side->teller_leaves = true;
-    announce(&side->errand);
+    announce(&side->errand, true);
     bhp_mutex_unlock(&pool->lock);
     bhp_thread_join(side->teller);
     while (side->taken && bh_pool_take(pool, &completion, 1, 0) == 1)
         bh_result_deinit(&completion.result);
+    while (side->rooms) {
+        struct bhi_room *room = side->rooms;
+        side->rooms = room->next;
+        bhi_free(room);
+    }
     bhp_beacon_free(side->beacon);
     bhi_free(side->due);
 }

@@ -157,6 +157,10 @@ static void release(struct bhi_ticket *ticket, bool served)
 {
     struct bhi_life *life = ticket->life;
 
+    if (life->slots) {
+        bhi_slots_release(ticket, served);
+        return;
+    }
     if (life->state == BH_WORKER_BUSY || life->state == BH_WORKER_STOPPING) {
         bhi_life_settle(life, served, bhp_now());
         return;
@@ -190,6 +194,10 @@ static void conclude_claimed(struct bhi_ticket *ticket, enum bhp_lane_end end,
         await_end(life);
         keep_partial(ticket, result);
         result->delivery = bhi_delivery_of(&life->box, ticket->serial, life->begun);
+        if (sent) /* the box may speak of one that came behind it in the slots */
+            result->delivery = BH_DELIVERY_COMMITTED;
+        if (end == BHP_LANE_GIVEN_BACK)
+            result->delivery = BH_DELIVERY_NEVER_STARTED;
         set_death(result, &life->death);
         let_go(ticket);
         return;
@@ -330,6 +338,17 @@ static bool conclude_died(struct bhi_ticket *ticket, enum bhp_lane_end end,
     return true;
 }
 
+/* It was revoked in its slot, and the worker had come to it by then: never started all the same. */
+static bool conclude_given_back(struct bhi_ticket *ticket)
+{
+    bh_pool *pool = ticket->pool;
+
+    release(ticket, false);
+    pool->requeued++;
+    bhi_queue_submit(pool, ticket, true);
+    return false;
+}
+
 /* What the lane's end means. @return false: the request goes round again */
 static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply,
                      struct bh_result *result)
@@ -340,6 +359,8 @@ static bool conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bh
     bool claimed = !atomic_compare_exchange_strong(&ticket->life->claim, &running, 0);
     if (!claimed && (end == BHP_LANE_LOST || end == BHP_LANE_BROKEN))
         return conclude_died(ticket, end, reply, result);
+    if (!claimed && end == BHP_LANE_GIVEN_BACK)
+        return conclude_given_back(ticket);
     if (claimed)
         conclude_claimed(ticket, end, reply, result);
     else if (end == BHP_LANE_REPLIED || end == BHP_LANE_FAILED || end == BHP_LANE_UNREADABLE)
@@ -392,14 +413,20 @@ bool bhi_attempt(struct bhi_ticket *ticket, struct bh_result *result)
         result->loan = bhi_loan_new();
     enum bhp_lane_end end = run_lane(ticket, memory, result->loan != NULL, &reply);
     bhp_mutex_lock(&pool->lock);
-    plan_trim(ticket->life, &reply);
-    bool done = conclude(ticket, end, &reply, result);
+    return bhi_attempt_conclude(ticket, end, &reply, result);
+}
+
+bool bhi_attempt_conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply,
+                          struct bh_result *result)
+{
+    plan_trim(ticket->life, reply);
+    bool done = conclude(ticket, end, reply, result);
     if (!result->borrowed) {
         bhi_loan_return(result->loan); /* a blank one: no lock is taken */
         result->loan = NULL;
     }
-    drop_reply(&reply);
-    bhi_free(reply.text);
+    drop_reply(reply);
+    bhi_free(reply->text);
     return done;
 }
 

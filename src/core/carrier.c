@@ -60,7 +60,8 @@ static void carry(struct bhi_carrier *carrier, struct bhi_ticket *ticket)
     struct bhi_life *life = ticket->life;
 
     life->carrier = carrier;
-    bhi_async_attempt(ticket);
+    if (!ticket->small || !bhi_slots_run(ticket))
+        bhi_async_attempt(ticket);
     life->carrier = NULL; /* the lock was held since the life was let go of: it is still there */
 }
 

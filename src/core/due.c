@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deadlines of queued tickets that have no caller to time them.
+ * Deadlines of tickets that wait, in the queue or in slots, and have no caller to time them.
  *
  * Model: a binary heap of tickets, earliest deadline first; each ticket knows its place, so that
  * one that gets a worker, or is cancelled, leaves at once.
  *
- * Invariants: exactly the QUEUED tickets without a caller and with a deadline are in it; a ticket's
- * `due` is its index + 1. Room is made when a request is accepted, so that coming back never fails.
+ * Invariants: exactly the QUEUED tickets without a caller and with a deadline are in it, and of the
+ * SLOTTED ones those that were not claimed yet; a ticket's `due` is its index + 1. Room is made
+ * when a request is accepted, so that coming back never fails.
  */
 #include "alloc.h"
 #include "pool_internal.h"
@@ -86,7 +87,7 @@ void bhi_due_remove(struct bhi_ticket *ticket)
 void bhi_due_check(bh_pool *pool, int64_t now)
 {
     while (bhi_due_next(pool) <= now)
-        bhi_queue_end(pool->async.due[0], BHI_CLAIM_DEADLINE, BH_REFUSAL_NONE);
+        bhi_queue_claim(pool->async.due[0], BHI_CLAIM_DEADLINE);
 }
 
 int64_t bhi_due_next(const bh_pool *pool)

@@ -68,7 +68,7 @@ static void serve(struct bhi_life *life, int64_t now)
 
 static void nudge(struct bhi_life *life, int64_t now)
 {
-    bhp_worker_nudge(life->worker, life->serial);
+    bhp_worker_nudge(life->worker, life->ticket->serial);
     set_timer(life, now + (int64_t)life->pool->options.grace_ms * BHI_MS);
 }
 
@@ -215,11 +215,11 @@ void bhi_life_go_on(struct bhi_life *life, const char *why, int64_t now)
 
 void bhi_life_settle(struct bhi_life *life, bool served, int64_t now)
 {
-    bhi_life_let_go(life);
     if (served) {
         life->served++;
-        life->begun = life->serial;
+        life->begun = life->ticket->serial;
     }
+    bhi_life_let_go(life);
     if (life->session || life->loan) {
         bhi_life_feed(life, BHI_LIFE_RETURN, now);
         if (life->session)

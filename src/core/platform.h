@@ -15,9 +15,9 @@
  *  5. Whatever a worker can write is copied once, validated, then used, on this side of the
  * contract: the core never sees a byte that can still change. The one exception is for who asks
  * for it: the payload of bytes and typed arrays in a borrowed reply, which nobody here looks at.
- *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call(), bhp_lane_nested()
- *     and bhp_nursery_close(), and each of these ends in bounded time once it is told to; but
- *     bhp_lane_call() not before a callback that it runs has returned.
+ *  6. Nothing here blocks but bhp_loop_wait(), bhp_word_wait(), bhp_lane_call(), bhp_lane_nested(),
+ *     bhp_lane_next() and bhp_nursery_close(), and each of these ends in bounded time once it is
+ * told to; but bhp_lane_call() not before a callback that it runs has returned.
  *
  * Threads: a nursery, its loop and the life of its workers (start, kill, quit, output, sample,
  * obituary, free) belong to one thread, the pool's supervisor, but where a function says otherwise.
@@ -237,12 +237,13 @@ uint64_t bhp_worker_rss(bhp_worker *worker);
 /** Copies the box. Any thread, until bhp_worker_free(). */
 void bhp_worker_box(const bhp_worker *worker, struct bhp_box *box);
 /** Copies the last complete partial reply that it published for this serial. For who holds its
- * lease, after bhp_lane_call(). @param[out] value owned by the caller @return whether there is one
+ * lease, after bhp_lane_call() or bhp_lane_next() for it. @param[out] value owned by the caller
+ * @return whether there is one
  */
 bool bhp_worker_partial(bhp_worker *worker, uint64_t serial, bh_value *value);
 /** After EXITED: the evidence. */
 void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary);
-/** After EXITED, when no thread is in bhp_lane_call() on it: frees everything. NULL is fine. */
+/** After EXITED, when no thread is in a lane call on it: frees everything. NULL is fine. */
 void bhp_worker_free(bhp_worker *worker);
 
 /* ---- the loop ---- */
@@ -334,8 +335,9 @@ enum bhp_lane_end {
     BHP_LANE_BROKEN,     /* a reply that breaks the protocol: reply->text; the worker must die */
     BHP_LANE_UNREADABLE, /* a committed reply for which the dispatcher lacks the memory:
                            reply->text; the worker is blameless */
-    BHP_LANE_LOST        /* the worker ended without a reply, or (COM) its lane did and the
+    BHP_LANE_LOST,       /* the worker ended without a reply, or (COM) its lane did and the
                             core kills it: the obituary then says what is known */
+    BHP_LANE_GIVEN_BACK  /* from a slot: it was revoked, and never started */
 };
 
 struct bhp_reply {
@@ -368,6 +370,9 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
 enum bhp_lane_end bhp_lane_nested(struct bhp_callback *callback, const char *method,
                                   const bh_value *arguments, size_t argument_count,
                                   struct bhp_reply *reply);
+
+/* ---- what is kept for large requests ---- */
+
 /** What bhp_lane_trim() leaves to be freed with bhp_memory_free(), or NULLs. */
 #define BHP_TRIMMED 2
 
@@ -378,5 +383,39 @@ enum bhp_lane_end bhp_lane_nested(struct bhp_callback *callback, const char *met
  * @param in_use the memory that further calls may use, which stays known to the worker; or NULL
  */
 void bhp_lane_trim(bhp_worker *worker, const bhp_memory *in_use, bhp_memory *trimmed[BHP_TRIMMED]);
+
+/* ---- slots: small requests that wait in the lane of one worker ----------------------------------
+ *
+ * A capability. Whoever holds a worker's lease may put small requests into its slots instead of
+ * calling; the worker serves them one after the other in that order, without waiting for anybody in
+ * between. Serials ascend. Nothing may be called while a slot is not yet done with.
+ */
+
+/** How many requests a lane holds at once; 1: it has no slots, and the functions below are never
+ * called. Fixed. Any thread. */
+uint32_t bhp_lane_slots(void);
+
+enum bhp_put {
+    BHP_PUT_DONE, /* the worker may start it from now on */
+    BHP_PUT_FULL, /* not now */
+    BHP_PUT_UNFIT /* not this way: too large for a slot, or there is something to say about it */
+};
+/** Puts a request into the next slot. Does not wait, and reads call->arguments now. May be called
+ * with a lock held; never at the same time as itself or bhp_lane_revoke() for the same worker. */
+enum bhp_put bhp_lane_put(bhp_worker *worker, const struct bhp_call *call);
+
+/** Waits for the end of the request in a slot as bhp_lane_call() does: the oldest one that was not
+ * revoked and whose end was not told yet. */
+enum bhp_lane_end bhp_lane_next(bhp_worker *worker, const struct bhp_call *call,
+                                struct bhp_reply *reply);
+
+enum bhp_revoke {
+    BHP_REVOKED,      /* it never starts; bhp_lane_next() is not called for it */
+    BHP_REVOKE_LATE,  /* it has started, or is about to be given back: bhp_lane_next() tells */
+    BHP_REVOKE_BROKEN /* the worker says that it came to it without those before: it must die */
+};
+/** Takes a request back out of its slot, one of a lease that is held. As to threads and locks: see
+ * bhp_lane_put(). */
+enum bhp_revoke bhp_lane_revoke(bhp_worker *worker, uint64_t serial);
 
 #endif

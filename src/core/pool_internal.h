@@ -40,7 +40,8 @@ enum bhi_ticket_state {
     BHI_TICKET_NEW,    /* nowhere yet */
     BHI_TICKET_QUEUED, /* in pool->queue */
     BHI_TICKET_LEASED, /* has a life */
-    BHI_TICKET_ENDED   /* taken from the queue (`claim` or `refusal` says why) or off its life */
+    BHI_TICKET_ENDED,  /* taken from the queue (`claim` or `refusal` says why) or off its life */
+    BHI_TICKET_SLOTTED /* in life->slots: behind the life's ticket, and may be started any time */
 };
 
 struct bhi_life;
@@ -67,6 +68,7 @@ struct bhi_ticket {
     uint32_t attempts;
     struct bh_session *session; /* whose worker it wants, or which waits for one; NULL: any */
     bool async;                 /* nobody waits for it: it is the first member of a bhi_async */
+    bool small;                 /* it may wait in a slot */
     size_t due;                 /* its place in pool->due, from 1; 0: it has none */
     bhp_word word; /* raised and woken when `state` leaves QUEUED; waited on without the lock */
     struct bhi_ticket *next;
@@ -128,6 +130,11 @@ struct bhi_life {
     int64_t trim_at;          /* when it should give back what it keeps for large requests;
                                  BHP_FOREVER: it keeps nothing */
     bhp_memory *trimmed[BHP_TRIMMED]; /* supervisor only: to be freed without the lock */
+    struct bhi_ticket *slots;         /* those that wait in it behind `ticket`, oldest first */
+    struct bhi_ticket *slots_last;
+    uint32_t slot_count;
+    bool lags;           /* its carrier has yet to hear of an end that its box tells of */
+    uint64_t taken_back; /* the latest serial that was taken back out of a slot of it */
 };
 
 /** A worker leased to one caller: session.c. Guarded by the pool's lock. */
@@ -167,8 +174,12 @@ struct bhi_async_side {
     bhp_word errand;         /* raised and woken when `told` or `teller_leaves` changes */
     struct bhi_async *taken; /* ended, for bh_pool_take(), oldest first */
     struct bhi_async *taken_last;
-    bhp_beacon *beacon; /* raised while `taken` is not empty */
-    bhp_word arrivals;  /* changes when `taken` or `outstanding` does, for who waits in take */
+    bhp_beacon *beacon;     /* raised while `taken` is not empty */
+    bhp_word arrivals;      /* changes when `taken` or `outstanding` does, for who waits in take */
+    uint32_t takers;        /* who wait for that; without them nobody need be woken */
+    bool teller_rests;      /* the same of `errand` */
+    struct bhi_room *rooms; /* for deaths of requests in slots, to be used again */
+    uint32_t room_count;
 };
 
 struct bh_pool {
@@ -239,6 +250,7 @@ struct bh_pool {
 
     uint64_t template_starts;
     uint64_t nursery_generation; /* that the nursery prepares for. The supervisor's */
+    uint32_t slotted;            /* tickets in slots, of all lives */
 };
 
 /* ---- queue.c: tickets and leases. All with the lock held ---- */
@@ -257,6 +269,13 @@ void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket);
 /** A life is idle: the head of the queue gets it, if there is one. */
 void bhi_queue_offer(struct bhi_life *life);
 
+/** Draws the serial of an attempt: the ticket is about to be given to a life. */
+void bhi_queue_number(struct bhi_ticket *ticket);
+/** The numbered ticket is the life's from now on: its end is awaited. */
+void bhi_queue_begin(struct bhi_life *life, struct bhi_ticket *ticket, int64_t now);
+/** Takes a ticket out of the list; its state is the caller's business. */
+void bhi_queue_unlink(struct bhi_ticket *ticket);
+
 /** Why a new ticket could not even wait now, or BH_REFUSAL_NONE. */
 enum bh_refusal bhi_queue_refusal(const bh_pool *pool);
 
@@ -271,6 +290,31 @@ void bhi_due_remove(struct bhi_ticket *ticket);
 void bhi_due_check(bh_pool *pool, int64_t now);
 /** When the next one's is; BHP_FOREVER: never. */
 int64_t bhi_due_next(const bh_pool *pool);
+
+/* ---- slots.c: small requests that wait in one worker. All with the lock held ---- */
+
+/** Runs a leased small ticket by way of the slots, and others that it takes along, until none is
+ * left in them. On a carrier, with the lock held at begin and end. @return false: it does not go
+ * that way now, and nothing happened */
+bool bhi_slots_run(struct bhi_ticket *ticket);
+/** Lets the life go of a ticket behind which others wait; the carrier goes on with them. */
+void bhi_slots_release(struct bhi_ticket *ticket, bool served);
+/** Takes a SLOTTED ticket's request away: at once, or when its turn comes. */
+void bhi_slots_claim(struct bhi_ticket *ticket, enum bhi_claim claim);
+/** Puts what waits in a life back to the head of the queue, as far as it has not started. */
+void bhi_slots_take_back(struct bhi_life *life);
+/** A worker is idle, and the queue is empty: it gets of what waits in the slots of others. */
+void bhi_slots_share(bh_pool *pool);
+/** Whether a stopping life must not be killed although its grace is over, because it is done with
+ * the request that was claimed. @return until when; 0: it need not be spared */
+int64_t bhi_slots_spare(struct bhi_life *life, int64_t now);
+/** Whether it is the serial of a request that the life holds. */
+bool bhi_slots_knows(const struct bhi_life *life, uint64_t serial);
+struct bhi_known;
+/** Finds the request at whose time the worker ended, among those the life holds; puts the box right
+ * where a request that was taken back shows in it. */
+void bhi_slots_blame(const struct bhi_life *life, struct bhp_obituary *obituary,
+                     struct bhi_known *known);
 
 /* ---- carrier.c: threads for requests that nobody waits for. All with the lock held ---- */
 
@@ -291,6 +335,11 @@ struct bhi_try {
 };
 /** Makes one attempt for a leased ticket. On a carrier, with the lock held at begin and end. */
 void bhi_async_attempt(struct bhi_ticket *ticket);
+/** Makes sure that the ticket's end needs no memory. With the lock held. @return whether */
+bool bhi_async_make_room(struct bhi_ticket *ticket);
+/** The attempt of a ticket in the slots has ended, as the lane says; frees the reply. On a carrier,
+ * with the lock held at begin and end. */
+void bhi_async_conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply);
 /** The ticket ended in the queue. With the lock held. */
 void bhi_async_unserved(struct bhi_ticket *ticket);
 /** Ends the teller's thread and frees what nobody took. Without the lock; nothing may be
@@ -302,6 +351,9 @@ void bhi_async_deinit(bh_pool *pool);
 /** Runs a leased ticket's request on this thread and concludes. With the lock held at begin and
  * end. @return false: the request goes round again, and may have ended by that already */
 bool bhi_attempt(struct bhi_ticket *ticket, struct bh_result *result);
+/** Concludes an attempt that was not made by bhi_attempt(); frees the reply. The same otherwise. */
+bool bhi_attempt_conclude(struct bhi_ticket *ticket, enum bhp_lane_end end, struct bhp_reply *reply,
+                          struct bh_result *result);
 /** Concludes a leased ticket that is not sent, because there is no memory for its end. */
 bool bhi_attempt_unsent(struct bhi_ticket *ticket, struct bh_result *result);
 /** Concludes a ticket that ended in the queue. With the lock held. */

@@ -4,9 +4,9 @@
  *
  * Model: a ticket is NEW, QUEUED, LEASED or ENDED. An idle worker and a queued ticket never exist
  * at the same time: whoever makes the second finds the first. A claim takes the request away from
- * where it is: from the queue at once; from a worker by compare-and-swap on the worker's claim
- * word, which names the serial, so that it can never hit the next request. A claim that comes when
- * the attempt is already over only forbids another one.
+ * where it is: from the queue at once; from a slot: slots.c; from a worker by compare-and-swap on
+ * the worker's claim word, which names the serial, so that it can never hit the next request. A
+ * claim that comes when the attempt is already over only forbids another one.
  *
  * Invariants, with the lock held: pool->queued is the queue's length; a LEASED ticket has a life
  * whose ticket it is; a ticket's word is 1 whenever it is not QUEUED.
@@ -36,8 +36,10 @@ static void link_ticket(bh_pool *pool, struct bhi_ticket *ticket, bool at_head)
     bhi_due_add(ticket);
 }
 
-static void unlink_ticket(bh_pool *pool, struct bhi_ticket *ticket)
+void bhi_queue_unlink(struct bhi_ticket *ticket)
 {
+    bh_pool *pool = ticket->pool;
+
     *(ticket->previous ? &ticket->previous->next : &pool->queue) = ticket->next;
     *(ticket->next ? &ticket->next->previous : &pool->queue_last) = ticket->previous;
     ticket->next = ticket->previous = NULL;
@@ -51,7 +53,7 @@ static void unlink_ticket(bh_pool *pool, struct bhi_ticket *ticket)
 static void leave_queue(struct bhi_ticket *ticket, enum bhi_ticket_state state)
 {
     if (ticket->state == BHI_TICKET_QUEUED)
-        unlink_ticket(ticket->pool, ticket);
+        bhi_queue_unlink(ticket);
     ticket->state = state;
     if (ticket->async) {
         (state == BHI_TICKET_LEASED ? bhi_carrier_hand : bhi_async_unserved)(ticket);
@@ -79,18 +81,16 @@ static int64_t lease_due(bh_pool *pool, const struct bhi_ticket *ticket, int64_t
 
 /* Each attempt has a serial of its own, drawn under the lock: on one worker they ascend, which is
  * what makes a range of them say something about its output. */
-void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket)
+void bhi_queue_number(struct bhi_ticket *ticket)
+{
+    ticket->serial = atomic_fetch_add(&serials, 1) + 1;
+}
+
+void bhi_queue_begin(struct bhi_life *life, struct bhi_ticket *ticket, int64_t now)
 {
     bh_pool *pool = life->pool;
-    int64_t now = bhp_now();
 
-    ticket->serial = atomic_fetch_add(&serials, 1) + 1;
-    bhi_life_feed(life, BHI_LIFE_LEASE, now);
     life->ticket = ticket;
-    life->serial = ticket->serial;
-    if (life->pipe_clean) /* what comes now may still be of the latest one's last moments */
-        life->first_writer = life->begun;
-    life->pipe_clean = false;
     life->progress_at = now;
     if (ticket->no_progress) {
         struct bhp_box box;
@@ -105,6 +105,19 @@ void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket)
     ticket->life = life;
     pool->running++;
     bhi_supervise_by(pool, lease_due(pool, ticket, now));
+}
+
+void bhi_queue_lend(struct bhi_life *life, struct bhi_ticket *ticket)
+{
+    int64_t now = bhp_now();
+
+    bhi_queue_number(ticket);
+    life->serial = ticket->serial;
+    bhi_life_feed(life, BHI_LIFE_LEASE, now);
+    if (life->pipe_clean) /* what comes now may still be of the latest one's last moments */
+        life->first_writer = life->begun;
+    life->pipe_clean = false;
+    bhi_queue_begin(life, ticket, now);
     leave_queue(ticket, BHI_TICKET_LEASED);
 }
 
@@ -193,8 +206,13 @@ void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
         hit = atomic_compare_exchange_strong(&ticket->life->claim, &running, running | 1);
         if (!ticket->claim) /* a miss still keeps the request from going round again */
             ticket->claim = claim;
-        if (hit)
+        if (hit) {
             bhi_life_feed(ticket->life, BHI_LIFE_CLAIM, bhp_now());
+            bhi_slots_take_back(ticket->life); /* before anything can be killed for it */
+        }
+        break;
+    case BHI_TICKET_SLOTTED:
+        bhi_slots_claim(ticket, claim);
         break;
     case BHI_TICKET_ENDED:
         break;
@@ -203,6 +221,8 @@ void bhi_queue_claim(struct bhi_ticket *ticket, enum bhi_claim claim)
 
 void bhi_queue_offer(struct bhi_life *life)
 {
+    if (!life->pool->queue && life->state == BH_WORKER_IDLE)
+        bhi_slots_share(life->pool);
     if (life->pool->queue && life->state == BH_WORKER_IDLE)
         give(life, life->pool->queue);
 }

@@ -67,7 +67,7 @@ static int copy_workers(const bh_pool *pool, struct bh_snapshot *snapshot)
 static void copy_counters(const bh_pool *pool, struct bh_snapshot *snapshot)
 {
     snapshot->generation = pool->generation;
-    snapshot->queued = pool->queued + pool->leaving - pool->sessions_waiting;
+    snapshot->queued = pool->queued + pool->slotted + pool->leaving - pool->sessions_waiting;
     snapshot->submitted = pool->submitted;
     snapshot->running = pool->running;
     memcpy(snapshot->outcome, pool->outcomes, sizeof(snapshot->outcome));

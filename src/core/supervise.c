@@ -133,19 +133,18 @@ static void read_output(struct bhi_life *life, unsigned reads)
         uint64_t before = life->serial;
         bhp_mutex_unlock(&pool->lock);
 
-        struct bhp_box box;
+        struct bhp_box box, after;
         bhp_worker_box(life->worker, &box);
         size_t length = bhp_worker_output(life->worker, piece, sizeof(piece));
+        bhp_worker_box(life->worker, &after);
 
         bhp_mutex_lock(&pool->lock);
-        if (length == 0 && life->serial == before) {
-            if (life->ticket && box.started == before)
-                life->first_writer = before;
-            else if (!life->ticket)
-                life->pipe_clean = true;
-        }
+        if (length == 0 && bhi_slots_knows(life, box.started))
+            life->first_writer = box.started;
+        else if (length == 0 && life->serial == before && !life->ticket)
+            life->pipe_clean = true;
         uint64_t first = life->first_writer;
-        uint64_t last = life->serial;
+        uint64_t last = bhi_slots_knows(life, after.started) ? after.started : life->serial;
         bhp_mutex_unlock(&pool->lock);
         if (length == 0)
             return;
@@ -214,6 +213,7 @@ static void on_exited(struct bhi_life *life, int64_t now)
     bhp_worker_obituary(life->worker, &obituary);
     bhp_mutex_lock(&pool->lock);
     know(life, &known, now);
+    bhi_slots_blame(life, &obituary, &known);
     bhi_death_write(&life->death, &known, &obituary);
     bhi_output_store(&life->output, &life->death);
     life->box = obituary.box;
@@ -405,7 +405,10 @@ static void check_life(struct bhi_life *life, int64_t now)
 {
     bh_pool *pool = life->pool;
 
-    if (life->timer <= now)
+    int64_t spared = life->timer <= now ? bhi_slots_spare(life, now) : 0;
+    if (spared)
+        life->timer = spared;
+    else if (life->timer <= now)
         bhi_life_feed(life, BHI_LIFE_TIMEOUT, now);
     if (life->state == BH_WORKER_BUSY && life->ticket->deadline <= now)
         bhi_queue_claim(life->ticket, BHI_CLAIM_DEADLINE);
@@ -596,7 +599,8 @@ static struct bhi_life *take_dead(bh_pool *pool)
 
     for (struct bhi_life *life = pool->lives, *next; life; life = next) {
         next = life->next;
-        if (life->state != BH_WORKER_DEAD || life->ticket || life->tell || life->loan)
+        if (life->state != BH_WORKER_DEAD || life->ticket || life->slots || life->tell ||
+            life->loan)
             continue;
         bhi_life_unlink(life);
         life->next = dead;

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# timeout: 180
+# timeout: 300
 #
-# Checks the model of the wake-up and claim protocols with spin, then breaks it on purpose: every
-# MUTANT_… in the source must be caught, or the model would prove nothing. README.md says more.
+# Checks the models of the wake-up and claim protocols and of the slots with spin, then breaks them on
+# purpose: every MUTANT_… in a source must be caught, or the models would prove nothing. README.md
+# says more.
 set -euo pipefail
 
-model=$(cd "$(dirname "$0")" && pwd)/wakeup.pml
+models=$(cd "$(dirname "$0")" && pwd)
+model=
 for tool in spin "${CC:=gcc}"; do
     if ! command -v "$tool" >/dev/null; then
         echo "skipped: $tool is not installed"
@@ -62,7 +64,7 @@ must_hold() {
     if ! grep -q 'errors: 0$' report || grep -qE "$incomplete" report; then
         say FAILED "$name" "$(grep -E "^pan:1:|errors:|$incomplete" report | tr '\n' ' ')"
     elif [ "$kind" = safety ] &&
-        grep -A2 '^unreached in' report | grep -qE '^\s+\S*wakeup.pml:'; then
+        grep -A2 '^unreached in' report | grep -qE '^\s+\S*[a-z]+\.pml:'; then
         say FAILED "$name" "a statement is never reached"
     else
         say ok "$name" "errors: 0, $states states, ${seconds:-0} s"
@@ -84,13 +86,24 @@ must_fail() {
     fi
 }
 
+must_fail_all() {
+    local mutant mutants
+    mapfile -t mutants < <(grep -oE 'MUTANT_[a-z_0-9]+' "$model" | sort -u)
+    for mutant in "${mutants[@]}"; do
+        : >report
+        must_fail "$mutant"
+    done
+}
+
+model=$models/wakeup.pml
 must_hold "safety" safety
 must_hold "no spinning" progress -DRINGS=0
-mapfile -t mutants < <(grep -oE 'MUTANT_[a-z_0-9]+' "$model" | sort -u)
-for mutant in "${mutants[@]}"; do
-    : >report
-    must_fail "$mutant"
-done
+must_fail_all
+
+model=$models/slots.pml
+must_hold "slots: claims" safety -DNO_CANCELLER
+must_hold "slots: taking back" safety -DNO_CLAIMANT -DNO_HANGS
+must_fail_all
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -122,6 +122,19 @@ mutant session-served-by-another unit.session \
 mutant queued-deadline-forgotten unit.async \
     src/core/due.c 's/while \(bhi_due_next\(pool\) <= now\)/while (false && now)/'
 
+mutant kill-hits-those-behind unit.slots \
+    src/core/queue.c 's/\n            bhi_slots_take_back\(ticket->life\);[^\n]*//'
+mutant those-behind-the-dead-are-charged unit.slots \
+    src/core/slots.c 's/        life->begun = serial;/        life->begun = life->begun;/'
+mutant lagging-death-blames-the-first unit.slots \
+    src/core/slots.c 's/box->committed >= ticket->serial && box->committed <= life->serial;/box->committed > life->serial \&\& box->committed < life->serial;/'
+mutant waits-behind-a-hang unit.slots \
+    src/core/queue.c 's/        bhi_slots_share\(life->pool\);/        (void)0;/'
+mutant revoked-is-run platform.worker_slots \
+    src/platform/linux/worker_slots.c 's/bool revoked = atomic_load\(&slot->revoked\) == serial;/bool revoked = false;/'
+mutant revoke-always-wins platform.slots \
+    src/platform/linux/lane_slots.c 's/if \(started < serial\) \{/if (started < UINT64_MAX) {/'
+
 # ---- evidence ----------------------------------------------------------------------------------------
 mutant hearsay-is-believed unit.death \
     src/core/death.c 's/return \(uint32_t\)fault->signal == obituary->code;/return true;/'

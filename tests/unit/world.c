@@ -495,14 +495,38 @@ struct bh_result *world_ask(bh_pool *pool, const char *method)
 
 /* ---- invariants ---- */
 
+/* Those that wait in a life: behind a ticket, in order, timed unless they are claimed. */
+static uint32_t check_slots(const struct bhi_life *life)
+{
+    const struct bhi_ticket *previous = NULL;
+    uint32_t count = 0;
+
+    MUST(!life->slots || life->ticket);
+    for (const struct bhi_ticket *ticket = life->slots; ticket; ticket = ticket->next) {
+        MUST(ticket->state == BHI_TICKET_SLOTTED && ticket->life == life);
+        MUST(ticket->previous == previous);
+        MUST(ticket->serial > (previous ? previous : life->ticket)->serial);
+        MUST(ticket->serial <= life->serial);
+        MUST(ticket->claim || (ticket->due != 0) == (ticket->deadline != BHP_FOREVER));
+        previous = ticket;
+        count++;
+    }
+    MUST(life->slots_last == previous || !life->slots);
+    MUST(count == life->slot_count);
+    MUST(count < bhp_lane_slots());
+    return count;
+}
+
 static void check_lives(const bh_pool *pool)
 {
+    uint32_t slotted = 0;
     uint32_t count[BH_WORKER_STATE_COUNT] = {0};
     uint64_t held = 0, living = 0, leased = 0;
     uint32_t most = pool->options.max_workers;
 
     for (const struct bhi_life *life = pool->lives; life; life = life->next) {
         count[life->state]++;
+        slotted += check_slots(life);
         living += life->state != BH_WORKER_DEAD;
         held += life->ticket != NULL;
         MUST(!life->ticket || life->ticket->life == life);
@@ -518,6 +542,7 @@ static void check_lives(const bh_pool *pool)
     }
     for (unsigned i = 0; i < BH_WORKER_STATE_COUNT; i++)
         MUST((count[i]) == (pool->count[i]));
+    MUST((slotted) == (pool->slotted));
     MUST((held) == (pool->running));
     MUST((leased) == (pool->session_count));
     if (pool->replacing)
@@ -555,6 +580,9 @@ static void check_queue(const bh_pool *pool)
     }
     MUST(pool->queue_last == previous);
     MUST((count) == (pool->queued));
+    for (const struct bhi_life *life = pool->lives; life; life = life->next)
+        for (const struct bhi_ticket *ticket = life->slots; ticket; ticket = ticket->next)
+            timed += ticket->due != 0;
     MUST((timed) == (pool->async.due_count));
     MUST((pool->async.taken != NULL) == (bhp_beacon_native(pool->async.beacon) != 0));
 }
@@ -575,6 +603,6 @@ void world_check(void)
     for (unsigned i = 0; i < BH_REFUSAL_COUNT; i++)
         refused += pool->refusals[i];
     MUST((refused) == (pool->outcomes[BH_OUTCOME_REFUSED]));
-    MUST((pool->submitted) ==
-         (ended + pool->queued + pool->leaving + pool->running - pool->sessions_waiting));
+    MUST((pool->submitted) == (ended + pool->queued + pool->slotted + pool->leaving +
+                               pool->running - pool->sessions_waiting));
 }

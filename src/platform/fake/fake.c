@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bhf_world bhf_world = {.now = BHF_EPOCH, .processors = 4};
+struct bhf_world bhf_world = {.now = BHF_EPOCH, .processors = 4, .slots = 1};
 
 /** See internal.h. */
 void bhf_insist(bool holds, const char *law)
@@ -55,6 +55,7 @@ void bhf_reset(const struct bhf_driver *driver)
     bhf_world.driver = *driver;
     bhf_world.now = BHF_EPOCH;
     bhf_world.processors = 4;
+    bhf_world.slots = 1;
 }
 
 /* The worker to whom something happens next, or NULL. */
@@ -184,6 +185,13 @@ void bhf_fork(bool child)
 void bhf_set_processors(uint32_t count)
 {
     bhf_world.processors = count;
+}
+
+/** See fake.h. */
+void bhf_set_slots(uint32_t count)
+{
+    bhf_insist(count >= 1 && count <= BHF_SLOTS, "there are only so many slots");
+    bhf_world.slots = count;
 }
 
 /* ---- time ---- */

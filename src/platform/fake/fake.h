@@ -78,6 +78,8 @@ struct bhf_request {
     uint64_t rss_bytes;   /* on top, from its beginning to its end */
     bool lends;           /* its reply, "borrowed", can be borrowed */
     bool large;           /* it needs memory that is kept */
+    bool silent;          /* it wakes nobody at its end: only the worker's own end does */
+    bool lies;            /* in a slot: the worker says that it is there before it can be */
 };
 
 /** The test's side. Every function may be NULL but `broken`. */
@@ -129,6 +131,9 @@ void bhf_refuse_thread(int code);
 /** From now on this process is a forked child, in which the contract allows nothing. */
 void bhf_fork(bool child);
 void bhf_set_processors(uint32_t count);
+/** Lanes have so many slots, BHF_SLOTS at most; 1, as at the beginning: none. */
+#define BHF_SLOTS 8u
+void bhf_set_slots(uint32_t count);
 
 /* ---- ends, for plans ---- */
 

@@ -44,6 +44,23 @@ struct bhf_lane {
     bool committed;
 };
 
+/** A request in a slot. */
+struct bhf_slot {
+    struct bhp_call call;
+    struct bhf_lane lane;
+    bool revoked;
+    bool gone; /* revoked before the worker came to it: the core does not ask for it */
+    bool given_back;
+};
+
+/** Slots; numbers count from 0 without end. */
+struct bhf_slots {
+    struct bhf_slot slot[BHF_SLOTS];
+    uint64_t put;
+    uint64_t next;  /* that the worker comes to, or is at */
+    uint64_t taken; /* up to here the core was told of their ends */
+};
+
 #define BHF_PIECES 64
 
 struct bhp_worker {
@@ -66,7 +83,8 @@ struct bhp_worker {
     uint64_t served;
     const char *partial; /* the last one, and whose */
     uint64_t partial_serial;
-    struct bhf_lane *lane;
+    struct bhf_lane *lane; /* of the request at hand, or NULL */
+    struct bhf_slots slots;
     size_t next_output;                 /* of the plan's */
     struct bhf_output pipe[BHF_PIECES]; /* written and not read yet */
     size_t pieces;
@@ -101,6 +119,7 @@ struct bhf_world {
     uint64_t starts;
     int64_t last_pid;
     uint32_t processors;
+    uint32_t slots;
     int refuse_nursery;
     int refuse_thread;
     bool child;
@@ -143,5 +162,25 @@ void bhf_lane_progress(struct bhp_worker *worker);
 void bhf_lane_end(struct bhp_worker *worker);
 /** It was nudged. */
 void bhf_lane_nudge(struct bhp_worker *worker);
+
+/* lane.c, for lane_slots.c */
+struct bhf_request bhf_lane_plan(const struct bhp_worker *worker, const struct bhp_call *call);
+/** Whether the plan is never to be sent. */
+bool bhf_lane_refuses(enum bhf_deed deed);
+/** The worker turns to a request: sets the times at which it begins and ends. */
+void bhf_lane_send(struct bhp_worker *worker, struct bhf_lane *lane);
+/** Waits for the reply or the stop word. */
+void bhf_lane_await(struct bhf_lane *lane);
+/** The reply of a committed request. */
+enum bhp_lane_end bhf_lane_answer(struct bhp_worker *worker, const struct bhf_lane *lane,
+                                  struct bhp_reply *reply);
+
+/* lane_slots.c, for lane.c */
+/** The worker is about to begin. @return whether it gives the request back instead */
+bool bhf_slots_give_back(struct bhp_worker *worker);
+/** The worker is done with a request: with the next slot, if it was in one. */
+void bhf_slots_go_on(struct bhp_worker *worker);
+/** Forgets the slot that an ended worker was at. */
+void bhf_slots_forget(struct bhp_worker *worker);
 
 #endif

@@ -30,6 +30,8 @@ void bhf_lane_begin(struct bhp_worker *worker)
 {
     struct bhf_lane *lane = worker->lane;
 
+    if (bhf_slots_give_back(worker))
+        return;
     worker->box.started = lane->call->serial;
     worker->box.progress++;
     worker->box.progress_done = 0;
@@ -74,7 +76,8 @@ void bhf_lane_end(struct bhp_worker *worker)
         break;
     default:
         finish(worker);
-        lane->waiter.woken = true;
+        lane->waiter.woken = !lane->plan.silent;
+        bhf_slots_go_on(worker);
         break;
     }
 }
@@ -84,12 +87,14 @@ void bhf_lane_nudge(struct bhp_worker *worker)
 {
     const struct bhf_lane *lane = worker->lane;
 
-    if (!lane || lane->plan.deed != BHF_COOPERATE || worker->nudged != worker->box.started)
+    if (!lane || lane->plan.deed != BHF_COOPERATE || worker->nudged != worker->box.started ||
+        worker->nudged != lane->call->serial || worker->stage >= BHF_GONE)
         return;
     worker->due[BHF_AT_END] = bhf_after(bhf_world.now, lane->plan.nudged_ms);
 }
 
-static struct bhf_request plan_request(const struct bhp_worker *worker, const struct bhp_call *call)
+/** See internal.h. */
+struct bhf_request bhf_lane_plan(const struct bhp_worker *worker, const struct bhp_call *call)
 {
     const struct bhf_driver *driver = &bhf_world.driver;
     struct bhf_request plan = {.deed = BHF_REPLY,
@@ -111,8 +116,9 @@ static void set_text(struct bhp_reply *reply, const char *text)
         memcpy(reply->text, text, strlen(text) + 1);
 }
 
-static enum bhp_lane_end answer(struct bhp_worker *worker, const struct bhf_lane *lane,
-                                struct bhp_reply *reply)
+/** See internal.h. */
+enum bhp_lane_end bhf_lane_answer(struct bhp_worker *worker, const struct bhf_lane *lane,
+                                  struct bhp_reply *reply)
 {
     const struct bhp_call *call = lane->call;
 
@@ -160,7 +166,14 @@ static bool refuse(enum bhf_deed deed, struct bhp_reply *reply, enum bhp_lane_en
     }
 }
 
-static void send(struct bhp_worker *worker, struct bhf_lane *lane)
+/** See internal.h. */
+bool bhf_lane_refuses(enum bhf_deed deed)
+{
+    return deed >= BHF_NO_METHOD;
+}
+
+/** See internal.h. */
+void bhf_lane_send(struct bhp_worker *worker, struct bhf_lane *lane)
 {
     const struct bhf_request *plan = &lane->plan;
     bool ends = plan->deed != BHF_HANG && plan->deed != BHF_COOPERATE;
@@ -192,8 +205,8 @@ static void call_back(struct bhf_lane *lane)
     bhi_free(callback.text);
 }
 
-/* Waits as the contract says: for the reply or the stop word. */
-static void await(struct bhf_lane *lane)
+/** See internal.h. As the contract says: for the reply or the stop word. */
+void bhf_lane_await(struct bhf_lane *lane)
 {
     bhf_waiter_link(&lane->waiter, lane->call->stop);
     for (;;) {
@@ -229,7 +242,7 @@ enum bhp_lane_end bhp_lane_nested(struct bhp_callback *callback, const char *met
 enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
                                 struct bhp_reply *reply)
 {
-    struct bhf_lane lane = {.call = call, .plan = plan_request(worker, call)};
+    struct bhf_lane lane = {.call = call, .plan = bhf_lane_plan(worker, call)};
     enum bhp_lane_end end;
 
     bhf_insist(!bhf_world.child, "a forked child sends nothing");
@@ -244,8 +257,8 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
     if (refuse(lane.plan.deed, reply, &end))
         return end;
     worker->lane = &lane;
-    send(worker, &lane);
-    await(&lane);
+    bhf_lane_send(worker, &lane);
+    bhf_lane_await(&lane);
     worker->lane = NULL;
     worker->due[BHF_AT_BEGIN] = worker->due[BHF_AT_PROGRESS] = worker->due[BHF_AT_END] =
         BHP_FOREVER;
@@ -254,7 +267,7 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
     worker->keeps |= lane.plan.large;
     reply->large = lane.plan.large;
     reply->kept = worker->keeps;
-    return lane.committed ? answer(worker, &lane, reply) : BHP_LANE_LOST;
+    return lane.committed ? bhf_lane_answer(worker, &lane, reply) : BHP_LANE_LOST;
 }
 
 /** See platform.h. */
@@ -262,7 +275,8 @@ bool bhp_worker_partial(bhp_worker *worker, uint64_t serial, bh_value *value)
 {
     bhf_insist(!bhf_world.child, "a forked child asks for nothing");
     bhf_insist(bhf_world.locks_held == 0, "no lane is called with a lock held");
-    bhf_insist(!worker->lane, "a partial reply is read after the call");
+    bhf_insist(!worker->lane || worker->lane->call->serial != serial,
+               "a partial reply is read after the call");
     return worker->partial && worker->partial_serial == serial &&
            bh_value_new_string(value, worker->partial, strlen(worker->partial)) == BH_OK;
 }

@@ -317,7 +317,7 @@ uint64_t bhp_worker_rss(bhp_worker *worker)
 
     if (worker->stage == BHF_ASKED || worker->stage >= BHF_GONE)
         return 0;
-    if (worker->lane && worker->box.started == worker->latest)
+    if (worker->lane && worker->box.started == worker->lane->call->serial)
         rss += worker->lane->plan.rss_bytes;
     return rss;
 }

@@ -69,15 +69,9 @@ static bool sleep_on_both(const _Atomic uint32_t *bell, uint32_t rung, bhp_word 
     return syscall(SYS_futex_waitv, words, 2, 0, NULL, 0) >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
-struct patience {
-    unsigned spurious;
-    int64_t pause;
-};
-
-/* Sleeps as long as it is safe to: until the bell, or, if it rings too often, for a growing pause.
- */
-static void sleep_some(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
-                       struct patience *patience)
+/** See lane.h. */
+void bhl_lane_sleep(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
+                    struct bhl_patience *patience)
 {
     const _Atomic uint32_t *bell = &bhl_reply(worker)->bell;
 
@@ -100,7 +94,7 @@ static bool spoke(const bhp_worker *worker, uint64_t last)
 /** See lane.h. */
 enum bhl_heard bhl_lane_listen(const bhp_worker *worker, const struct bhp_call *call, uint64_t last)
 {
-    struct patience patience = {0, 0};
+    struct bhl_patience patience = {0, 0};
 
     for (;;) {
         /* Pairs with the worker's release: a bell that is newer than the look says so below. */
@@ -112,7 +106,7 @@ enum bhl_heard bhl_lane_listen(const bhp_worker *worker, const struct bhp_call *
             return committed(worker, call->serial) ? BHL_HEARD_COMMIT : BHL_HEARD_END;
         if (spoke(worker, last))
             return BHL_HEARD_TURN;
-        sleep_some(worker, rung, call->stop, &patience);
+        bhl_lane_sleep(worker, rung, call->stop, &patience);
     }
 }
 
@@ -181,6 +175,6 @@ enum bhp_lane_end bhp_lane_call(bhp_worker *worker, const struct bhp_call *call,
 {
     enum bhp_lane_end end = run(worker, call, reply);
 
-    reply->kept = worker->segment != NULL || worker->view != NULL || worker->buffer != 0;
+    reply->kept = bhl_lane_keeps(worker);
     return end;
 }

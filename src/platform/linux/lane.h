@@ -77,7 +77,34 @@ enum bhp_lane_end bhl_lane_read(bhp_worker *worker, const struct bhp_call *call,
  * names (0: it names none), of `bytes` bytes, and that it is mapped. */
 enum bhp_lane_end bhl_lane_view(bhp_worker *worker, uint64_t id, uint64_t bytes, uint32_t mails,
                                 struct bhp_reply *reply);
+/** Whether anything is kept for large requests, for bhp_reply.kept. */
+static inline bool bhl_lane_keeps(const bhp_worker *worker)
+{
+    return worker->segment != NULL || worker->view != NULL || worker->buffer != 0;
+}
 /** Lets go of the view; the worker is told, with the next ring, that it is not needed. */
 void bhl_lane_forget(bhp_worker *worker);
+
+/* ---- the same for slots: lane_slots.c ---- */
+
+/** How patient a waiter still is with a bell that rings for nothing. Begins as zeros. */
+struct bhl_patience {
+    unsigned spurious;
+    int64_t pause;
+};
+/** Sleeps until the reply half's bell is not `rung` any more or the stop word is raised; or, when
+ * the bell rings too often for nothing, for a growing pause. */
+void bhl_lane_sleep(const bhp_worker *worker, uint32_t rung, bhp_word *stop,
+                    struct bhl_patience *patience);
+
+/** The head of a reply in a slot, a private copy. */
+struct bhl_slot_head {
+    uint32_t status;
+    int32_t code;
+    uint64_t length;
+};
+/** Reads a committed reply whose value or text is in a slot's BHL_SLOT_BYTES at `data`. */
+enum bhp_lane_end bhl_lane_read_slot(bhp_worker *worker, const struct bhl_slot_head *head,
+                                     const void *data, struct bhp_reply *reply);
 
 #endif

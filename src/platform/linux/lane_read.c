@@ -113,16 +113,23 @@ static enum bhp_lane_end decode(const bhp_worker *worker, const void *bytes, uin
 
 /* ---- where the message is ---- */
 
+/* In `room` bytes of the half at `data`. */
+static enum bhp_lane_end decode_at(bhp_worker *worker, const void *data, uint64_t room,
+                                   uint64_t length, bhp_memory *view, bool borrow,
+                                   struct bhp_reply *reply)
+{
+    if (length > room)
+        return bhl_lane_say(reply, BHP_LANE_BROKEN,
+                            "its reply has %" PRIu64 " bytes where %" PRIu64 " fit", length, room);
+    memcpy(worker->scratch, data, (size_t)length);
+    return decode(worker, worker->scratch, length, view, borrow, reply);
+}
+
 static enum bhp_lane_end decode_in_half(bhp_worker *worker, const struct head *head,
                                         const struct bhp_call *call, struct bhp_reply *reply)
 {
-    if (head->length > half_room(worker))
-        return bhl_lane_say(reply, BHP_LANE_BROKEN,
-                            "its reply has %" PRIu64 " bytes where %" PRIu64 " fit", head->length,
-                            half_room(worker));
-    memcpy(worker->scratch, half_data(worker), (size_t)head->length);
-    return decode(worker, worker->scratch, head->length, head->segment != 0 ? worker->view : NULL,
-                  call->borrow, reply);
+    return decode_at(worker, half_data(worker), half_room(worker), head->length,
+                     head->segment != 0 ? worker->view : NULL, call->borrow, reply);
 }
 
 static enum bhp_lane_end decode_in_segment(bhp_worker *worker, const struct head *head,
@@ -172,26 +179,30 @@ static enum bhp_lane_end read_value(bhp_worker *worker, const struct bhp_call *c
     return (head->segment != 0 ? read_beside : decode_in_half)(worker, head, call, reply);
 }
 
-static enum bhp_lane_end read_failure(bhp_worker *worker, const struct head *head,
-                                      struct bhp_reply *reply)
+static enum bhp_lane_end read_failure(int32_t code, const void *data, uint64_t room,
+                                      uint64_t length, struct bhp_reply *reply)
 {
-    size_t length = (size_t)head->length;
-
-    if (head->segment != 0 || head->length > TEXT_MOST || head->length > half_room(worker))
+    if (length > TEXT_MOST || length > room)
         return bhl_lane_say(reply, BHP_LANE_BROKEN, "the text of its failure has %" PRIu64 " bytes",
-                            head->length);
-    char *text = bhi_alloc(length + 1);
+                            length);
+    char *text = bhi_alloc((size_t)length + 1);
     if (text == NULL)
         return bhl_lane_say(reply, BHP_LANE_UNREADABLE, "no memory for the text of a failure");
-    memcpy(text, half_data(worker), length);
+    memcpy(text, data, (size_t)length);
     text[length] = '\0';
-    if (!bhi_utf8_valid(text, length) || memchr(text, '\0', length) != NULL) {
+    if (!bhi_utf8_valid(text, (size_t)length) || memchr(text, '\0', (size_t)length) != NULL) {
         bhi_free(text);
         return bhl_lane_say(reply, BHP_LANE_BROKEN, "the text of its failure is not UTF-8");
     }
-    reply->code = head->code;
+    reply->code = code;
     reply->text = text;
     return BHP_LANE_FAILED;
+}
+
+static enum bhp_lane_end unknown_status(uint32_t status, struct bhp_reply *reply)
+{
+    return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply has the unknown status %" PRIu32,
+                        status);
 }
 
 static enum bhp_lane_end read_reply(bhp_worker *worker, const struct bhp_call *call,
@@ -201,10 +212,10 @@ static enum bhp_lane_end read_reply(bhp_worker *worker, const struct bhp_call *c
     case BHL_REPLIED:
         return read_value(worker, call, head, reply);
     case BHL_FAILED:
-        return read_failure(worker, head, reply);
+        return read_failure(head->code, half_data(worker), half_room(worker),
+                            head->segment != 0 ? UINT64_MAX : head->length, reply);
     default:
-        return bhl_lane_say(reply, BHP_LANE_BROKEN, "its reply has the unknown status %" PRIu32,
-                            head->status);
+        return unknown_status(head->status, reply);
     }
 }
 
@@ -228,4 +239,18 @@ enum bhp_lane_end bhl_lane_read(bhp_worker *worker, const struct bhp_call *call,
     if (worker->view != NULL && worker->view->id <= head.dropped)
         bhl_lane_forget(worker);
     return end;
+}
+
+/** See lane.h. */
+enum bhp_lane_end bhl_lane_read_slot(bhp_worker *worker, const struct bhl_slot_head *head,
+                                     const void *data, struct bhp_reply *reply)
+{
+    switch (head->status) {
+    case BHL_REPLIED:
+        return decode_at(worker, data, BHL_SLOT_BYTES, head->length, NULL, false, reply);
+    case BHL_FAILED:
+        return read_failure(head->code, data, BHL_SLOT_BYTES, head->length, reply);
+    default:
+        return unknown_status(head->status, reply);
+    }
 }

@@ -154,6 +154,15 @@ struct bhp_memory {
     uint64_t bytes;
 };
 
+/** The dispatcher's side of the slots. Numbers count from 0 without end. */
+struct bhl_slots {
+    uint64_t put; /* slots ever filled; guarded as platform.h says of bhp_lane_put() */
+    uint64_t serial[BHL_SLOTS]; /* of slot n at n % BHL_SLOTS; likewise */
+    bool gone[BHL_SLOTS];       /* it was revoked in time; likewise */
+    uint64_t taken;             /* up to here replies were taken [lane] */
+    uint64_t rung;              /* up to here the worker was woken [lane] */
+};
+
 /** Descriptors for the worker, in the order of BHL_LAUNCH_START. */
 enum { BHL_GIVEN_REQUEST, BHL_GIVEN_REPLY, BHL_GIVEN_CONTROL, BHL_GIVEN_OUTPUT, BHL_GIVEN_COUNT };
 
@@ -202,6 +211,7 @@ struct bhp_worker {
     bhp_memory *view;     /* the segment of its replies; NULL: none */
     uint32_t mails;       /* control messages it says it had sent when they were last looked at */
     void *scratch;        /* for a reply out of the half: `half_bytes` */
+    struct bhl_slots slots;
 };
 
 static inline struct bhl_request_half *bhl_request(const bhp_worker *worker)

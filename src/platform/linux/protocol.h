@@ -61,6 +61,37 @@
  * wakes it when the worker has ended. Each waiter reads the bell *before* it looks at what the bell
  * announces, and every announcer changes that first and the bell after it: so a wake-up cannot be
  * lost. A side never wakes on a word that it cannot change.
+ *
+ * The slots (checked as a model in tests/model/slots.pml). Small requests may wait in the worker's
+ * half, BHL_SLOTS of them at most, in a ring: slot number n, counted from 0, is n % BHL_SLOTS. They
+ * and a single request never run at the same time, so that the slots' bytes are the first of the
+ * half's data. The worker takes the slots before it looks at `serial`.
+ *
+ *   dispatcher, publishing n           worker, at n (its own count)
+ *     slot[n] = …                        loop:
+ *     slots  = n + 1      (release)        b = bell                        (acquire)
+ *     bell  += 1, wake(bell)               if slots > n: take slot n
+ *       (once for several slots)           else …, wait(bell == b)
+ *                                        started = slot[n].serial          (seq_cst)
+ *   dispatcher, taking n back            if slot[n].revoked == serial:     (seq_cst)
+ *     slot[n].revoked = serial (seq_cst)   reply[n] = given back
+ *     if started < serial: (seq_cst)     else the handler runs, reply[n] = …
+ *       it never starts                  committed = serial                (release)
+ *     else it has, or gives it back      bell += 1                         (seq_cst)
+ *   dispatcher, waiting for n            if waiting: wake(bell)            (seq_cst)
+ *     loop:
+ *       b = reply.bell    (acquire)
+ *       if committed >= serial: take reply[n]
+ *       if stop != 0: …
+ *       waiting = 1       (seq_cst)
+ *       wait(reply.bell == b && stop == 0), waiting = 0
+ *
+ * A reply that does not fit into its slot is where a single request's would be (BHL_OUTSIDE), all
+ * of it in a segment: the worker goes on when `fetched` says its serial, of which the bell tells.
+ *
+ * Serials ascend, so `committed` says that every slot up to its serial is done, and a slot is free
+ * when it is done and its reply was taken. Taking back is Dekker's algorithm: each side writes its
+ * word before it reads the other's, so that at least one of them sees the other.
  */
 #ifndef BHL_PROTOCOL_H
 #define BHL_PROTOCOL_H
@@ -77,6 +108,11 @@
 #define BHL_HEADER_BYTES 4096u
 #define BHL_ASIDE_BYTES 2048u
 #define BHL_REGISTERS_MAX 40u
+
+/** Slots in a lane, and the bytes of each one's message, in either half. The smallest lane of all
+ * has room for them. */
+#define BHL_SLOTS 32u
+#define BHL_SLOT_BYTES 512u
 
 /** Descriptors that a worker finds open besides 0 (null device), 1 and 2 (the output pipe). */
 enum { BHL_FD_REQUEST = 3, BHL_FD_REPLY = 4, BHL_FD_CONTROL = 5 };
@@ -120,6 +156,14 @@ struct bhl_turn {
     uint64_t at;     /* from the beginning of the speaker's half; a multiple of 8 */
 };
 
+/** Head of a slot, of a request. Its message is at n % BHL_SLOTS * BHL_SLOT_BYTES of the data. */
+struct bhl_request_slot {
+    uint64_t serial;
+    _Atomic uint64_t revoked; /* the serial, once it shall not be started any more */
+    uint32_t method;          /* index into the worker's table */
+    uint32_t length;          /* bytes of arguments in wire form */
+};
+
 /** Header of the request half. */
 struct bhl_request_half {
     /* fixed before the worker starts */
@@ -152,22 +196,37 @@ struct bhl_request_half {
                            of an earlier request, or one that came by control since. The worker
                            keeps only the last that a request named, unless it was transient */
     uint64_t segment_bytes; /* size of that segment */
-    uint32_t callbacks;     /* how deep the handler may call back; 0: not at all */
+    uint64_t buffer;       /* 0: every payload is in the message; else the id of the buffer in which
+                              the others lie: it comes by control as segments do, and is kept */
+    uint64_t buffer_bytes; /* size of that buffer */
+    uint32_t callbacks;    /* how deep the handler may call back; 0: not at all */
     uint32_t reserved_too;
     /* the dispatcher's turn */
     _Alignas(64) _Atomic uint64_t turn; /* its number */
     struct bhl_turn said;
     _Alignas(64) unsigned char aside[BHL_ASIDE_BYTES];
-    uint64_t buffer;       /* 0: every payload is in the message; else the id of the buffer in which
-                              the others lie: it comes by control as segments do, and is kept */
-    uint64_t buffer_bytes; /* size of that buffer */
+    /* the slots */
+    _Alignas(64) _Atomic uint64_t slots; /* ever published */
+    _Atomic uint64_t fetched;            /* the reply to this serial, which did not fit into its
+                                            slot, has been read */
+    _Atomic uint32_t waiting;            /* somebody sleeps, or is about to, until one is done */
+    _Alignas(64) struct bhl_request_slot slot[BHL_SLOTS];
 };
 
 /** `place` of a message that is not in a segment. */
 #define BHL_IN_HALF UINT64_MAX
 
-/** How a reply came out. */
-enum bhl_status { BHL_REPLIED = 1, BHL_FAILED = 2 };
+/** How a reply came out. The last two are for a slot alone: it was taken back in time; its reply is
+ * where that of a single request would be. */
+enum bhl_status { BHL_REPLIED = 1, BHL_FAILED = 2, BHL_GIVEN_BACK = 3, BHL_OUTSIDE = 4 };
+
+/** Head of a slot, of a reply. A value or a text in the half is where the request's message is. */
+struct bhl_reply_slot {
+    uint64_t serial;
+    uint32_t status; /* enum bhl_status */
+    int32_t code;
+    uint64_t length;
+};
 
 /** Fault record. `state` is written last: a record without BHL_FAULT_COMPLETE does not count. */
 #define BHL_FAULT_COMPLETE 0x444c5546u
@@ -216,6 +275,8 @@ struct bhl_reply_half {
     uint32_t reserved_too;
     _Alignas(64) struct bhl_fault fault;
     _Alignas(64) struct bhl_turn said;
+    _Alignas(64) struct bhl_reply_slot slot[BHL_SLOTS]; /* stable from `committed` on, until the
+                                                            slot is published anew */
 };
 
 _Static_assert(sizeof(struct bhl_request_half) <= BHL_HEADER_BYTES, "one page of header");

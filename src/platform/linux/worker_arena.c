@@ -322,6 +322,11 @@ int bhl_worker_arena_reply(const bh_value *value, size_t size, struct bh_problem
     return BH_OK;
 }
 
+bool bhl_worker_arena_used(void)
+{
+    return call.wanted != 0;
+}
+
 void bhl_worker_arena_show(void)
 {
     if (arena.fresh)

@@ -57,8 +57,10 @@ int bhi_channel_reply(const bh_value *value, struct bh_problem *problem)
     struct bhl_worker_end *end = &bhl_worker_end;
     const struct bh_value_limits limits = {.bytes = UINT64_MAX};
     size_t size;
-    int error = bh_wire_size(value, 1, &limits, &size);
 
+    if (end->slot != NULL)
+        return bhl_worker_slot_reply(value, problem);
+    int error = bh_wire_size(value, 1, &limits, &size);
     if (error != BH_OK)
         return bhi_problem_set(problem, error, 0, "%s", bh_error_text(error));
     if (bhl_worker_nested())
@@ -77,6 +79,19 @@ int bhi_channel_reply(const bh_value *value, struct bh_problem *problem)
     return bhl_worker_arena_reply(value, size, problem);
 }
 
+/** See worker_end.h. */
+int bhl_worker_reply_outside(const bh_value *value, size_t size, struct bh_problem *problem)
+{
+    struct bhl_worker_end *end = &bhl_worker_end;
+    uint64_t room = end->reply_room;
+
+    end->reply_room = 0; /* the half has other replies */
+    set_answer(BHL_REPLIED, 0, size);
+    int error = bhl_worker_arena_reply(value, size, problem);
+    end->reply_room = room;
+    return error;
+}
+
 int bhi_channel_buffer(size_t bytes, void **at, struct bh_problem *problem)
 {
     return bhl_worker_arena_buffer(bytes, at, problem);
@@ -88,6 +103,10 @@ void bhi_channel_fail(int32_t code, const char *text, size_t length)
 
     if (bhl_worker_nested()) {
         bhl_worker_nested_fail(code, text, length);
+        return;
+    }
+    if (end->slot != NULL) {
+        bhl_worker_slot_fail(code, text, length);
         return;
     }
     if (length > end->reply_room) {
@@ -182,16 +201,14 @@ static bool view_arguments(const struct bhl_request_half *request, bh_value *arg
     return error == BH_OK;
 }
 
-/* Has the request answered, well or badly. */
-static void handle(const struct bhi_channel_owner *owner, const bh_value *arguments)
+/** See worker_end.h. */
+void bhl_worker_handle(const struct bhi_channel_owner *owner, const bh_value *arguments,
+                       struct bhi_request *request)
 {
-    const struct bhl_worker_end *end = &bhl_worker_end;
-    struct bhi_request request = {.serial = end->taken, .method = end->request->method};
-
-    if (request.method >= owner->method_count)
-        bhl_worker_die("there is no method number %" PRIu32, request.method);
-    bh_value_get_array(arguments, &request.arguments, &request.count);
-    owner->request(owner->context, &request);
+    if (request->method >= owner->method_count)
+        bhl_worker_die("there is no method number %" PRIu32, request->method);
+    bh_value_get_array(arguments, &request->arguments, &request->count);
+    owner->request(owner->context, request);
     if (bhi_channel_forked())
         bhl_worker_die("a forked child of the worker returned from a handler");
 }
@@ -207,8 +224,8 @@ static void commit(uint64_t serial)
     syscall(SYS_futex, &reply->bell, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-/* Lets go of memory that the dispatcher says it needs no more. */
-static void tidy(void)
+/** See worker_end.h. */
+void bhl_worker_tidy(void)
 {
     bhl_worker_segment_tidy();
     bhl_worker_arena_tidy();
@@ -222,7 +239,7 @@ static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
 
     if (end->request->rearm != 0)
         bhl_worker_fault_rearm();
-    tidy();
+    bhl_worker_tidy();
     end->taken = serial;
     bhl_worker_turns_begin();
     atomic_store_explicit(&end->reply->progress_done, 0, memory_order_relaxed);
@@ -230,8 +247,9 @@ static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
     /* Pairs with the dispatcher's load in bhp_worker_box(), after the worker's end. */
     atomic_store_explicit(&end->reply->started, serial, memory_order_release);
 
+    struct bhi_request request = {.serial = serial, .method = end->request->method};
     if (view_arguments(end->request, &arguments))
-        handle(owner, &arguments);
+        bhl_worker_handle(owner, &arguments, &request);
     else
         bhi_channel_fail(BH_E_MEMORY, no_memory, sizeof no_memory - 1);
     bhl_worker_arena_settle();
@@ -276,7 +294,9 @@ void bhi_channel_serve(const struct bhi_channel_owner *owner)
         uint32_t bell = atomic_load_explicit(&request->bell, memory_order_acquire);
         uint64_t serial = atomic_load_explicit(&request->serial, memory_order_acquire);
 
-        if (serial != bhl_worker_end.taken) {
+        if (bhl_worker_slots_serve(owner)) { /* before a single one that came behind them */
+            until = patience == FOREVER ? FOREVER : now() + patience;
+        } else if (serial != bhl_worker_end.taken) {
             serve_one(owner, serial);
             until = patience == FOREVER ? FOREVER : now() + patience;
         } else if (atomic_load_explicit(&request->quit, memory_order_acquire) != 0 ||
@@ -284,7 +304,7 @@ void bhi_channel_serve(const struct bhi_channel_owner *owner)
             break; /* in vain for a request that comes now: it never starts, and will be sent
                       elsewhere */
         } else {
-            tidy();
+            bhl_worker_tidy();
             wait_for_bell(bell, until);
         }
     }

@@ -34,7 +34,9 @@ struct bhl_worker_end {
     const volatile uint32_t *not_forked; /* 1; the kernel makes it 0 in a forked child */
     dev_t control_device;                /* of the control socket: its number may get into */
     ino_t control_inode;                 /* other hands */
-    uint64_t taken;                      /* the last serial */
+    uint64_t taken;                      /* the last serial that came alone */
+    uint64_t slots_done;                 /* slots that it is done with */
+    struct bhl_reply_slot *slot;         /* where the answer goes; NULL: into the header */
     uint32_t depth;                      /* callbacks that the handler waits for */
     uint64_t heard;                      /* number of the dispatcher's last turn */
     bool fork_safe;                      /* a template could be made of this program */
@@ -114,6 +116,8 @@ void bhl_worker_segment_tidy(void);
 int bhl_worker_arena_buffer(size_t bytes, void **at, struct bh_problem *problem);
 /** Answers with a value that does not fit into the half: `size` bytes in wire form. */
 int bhl_worker_arena_reply(const bh_value *value, size_t size, struct bh_problem *problem);
+/** Whether the handler at hand has asked for a buffer. */
+bool bhl_worker_arena_used(void);
 /** Names a segment that was made for this call in a reply that does without it, so that the
  * dispatcher gets to know it. */
 void bhl_worker_arena_show(void);
@@ -123,6 +127,24 @@ void bhl_worker_arena_settle(void);
 void bhl_worker_arena_end(void);
 /** Lets go of what the dispatcher does not need any more. */
 void bhl_worker_arena_tidy(void);
+
+/** Both: before a request that could use what has been dropped. In worker_channel.c. */
+void bhl_worker_tidy(void);
+
+/* ---- worker_slots.c -------------------------------------------------------------------------- */
+
+struct bhi_channel_owner;
+struct bhi_request;
+/** Has a request answered, well or badly: in worker_channel.c. */
+void bhl_worker_handle(const struct bhi_channel_owner *owner, const bh_value *arguments,
+                       struct bhi_request *request);
+/** Serves the requests in the slots, as long as there are. @return whether there were any */
+bool bhl_worker_slots_serve(const struct bhi_channel_owner *owner);
+/** bhi_channel_reply() and bhi_channel_fail() for the request in the slot at hand. */
+int bhl_worker_slot_reply(const bh_value *value, struct bh_problem *problem);
+void bhl_worker_slot_fail(int32_t code, const char *text, size_t length);
+/** Answers as to a single request, with all of it in a segment: in worker_channel.c. */
+int bhl_worker_reply_outside(const bh_value *value, size_t size, struct bh_problem *problem);
 
 /* ---- worker_fault.c -------------------------------------------------------------------------- */
 

@@ -362,7 +362,7 @@ int bhi_channel_call_back(const struct bhi_question *question, bh_value *reply,
     struct payload payload;
     int error;
 
-    if (end->request->callbacks == 0)
+    if (end->slot != NULL || end->request->callbacks == 0)
         return bhi_problem_set(problem, BH_E_NOT_FOUND, 0, "the caller lent no callbacks");
     if (end->depth >= end->request->callbacks)
         return bhi_problem_set(problem, BH_E_DEPTH, 0,
