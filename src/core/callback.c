@@ -34,18 +34,16 @@ struct bh_callback_call {
     bool answered;
 };
 
-static _Thread_local const struct bhi_frame *current;
-
 /* ---- who waits for whom ---- */
 
 const struct bhi_frame *bhi_callback_current(void)
 {
-    return current;
+    return bhp_thread_own();
 }
 
 bool bhi_callback_holds(const bh_pool *pool)
 {
-    for (const struct bhi_frame *frame = current; frame; frame = frame->inside)
+    for (const struct bhi_frame *frame = bhi_callback_current(); frame; frame = frame->inside)
         if (frame->pool == pool)
             return true;
     return false;
@@ -158,7 +156,7 @@ void bhi_callback_run(void *context, struct bhp_callback *callback)
     struct bhi_ticket *ticket = context;
     const struct bh_request *request = ticket->request;
     const struct bh_callback *entry = find(request, callback->name);
-    const struct bhi_frame *before = current;
+    const struct bhi_frame *before = bhi_callback_current();
     struct bh_callback_call call = {
         .frame = {.pool = ticket->pool, .inside = before ? before : ticket->inside},
         .ticket = ticket,
@@ -175,11 +173,11 @@ void bhi_callback_run(void *context, struct bhp_callback *callback)
         refuse(callback, BH_E_NOT_FOUND, "the caller has no callback \"%.100s\"", callback->name);
         return;
     }
-    current = &call.frame;
+    bhp_thread_set_own(&call.frame);
     set_runs(ticket, true);
     entry->call(&call, callback->arguments, callback->count, request->callback_context);
     set_runs(ticket, false);
-    current = before;
+    bhp_thread_set_own(before);
 }
 
 /* ---- what a callback asks ---- */
@@ -255,7 +253,7 @@ int bh_callback_invoke(bh_callback_call *call, const char *method, const bh_valu
     struct bhp_reply answer = {.value = bh_value_null()};
 
     *reply = bh_value_null();
-    if (current != &call->frame)
+    if (bhi_callback_current() != &call->frame)
         return bhi_problem_set(problem, BH_E_STATE, 0,
                                "only on the thread of the innermost callback");
     if (is_over(call->ticket))

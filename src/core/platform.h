@@ -83,6 +83,11 @@ typedef struct bhp_thread bhp_thread;
 int bhp_thread_start(bhp_thread **thread, void (*body)(void *), void *context, const char *name);
 /** Waits for its end and frees it. NULL is fine. */
 void bhp_thread_join(bhp_thread *thread);
+/** A pointer of the calling thread's own, whoever made that thread; NULL before it is set. (Not the
+ * language's own: some compilers keep a handle and memory for each thread that touches one.) */
+const void *bhp_thread_own(void);
+/** Sets it. Without memory for that, which Windows may lack once, it stays NULL. */
+void bhp_thread_set_own(const void *own);
 
 /* ---- nursery: what workers are born in and die with ---------------------------------------------
  */

@@ -333,6 +333,20 @@ static void run_thread(void *argument)
     thread->ended = true;
 }
 
+static _Thread_local const void *own;
+
+/** See platform.h. */
+const void *bhp_thread_own(void)
+{
+    return own;
+}
+
+/** See platform.h. */
+void bhp_thread_set_own(const void *value)
+{
+    own = value;
+}
+
 /** See platform.h. */
 int bhp_thread_start(bhp_thread **out, void (*body)(void *), void *context, const char *name)
 {

@@ -161,6 +161,20 @@ int bhp_thread_start(bhp_thread **thread, void (*body)(void *), void *context, c
     return BH_OK;
 }
 
+static _Thread_local const void *own;
+
+/** See platform.h. */
+const void *bhp_thread_own(void)
+{
+    return own;
+}
+
+/** See platform.h. */
+void bhp_thread_set_own(const void *value)
+{
+    own = value;
+}
+
 /** See platform.h. */
 void bhp_thread_join(bhp_thread *thread)
 {

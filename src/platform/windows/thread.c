@@ -124,6 +124,38 @@ int bhp_thread_start(bhp_thread **thread, void (*body)(void *), void *context, c
     return BH_OK;
 }
 
+/* ---- what is a thread's own ---- */
+
+static INIT_ONCE slot_made = INIT_ONCE_STATIC_INIT;
+static DWORD slot;
+
+static BOOL CALLBACK make_slot(INIT_ONCE *once, void *parameter, void **context)
+{
+    (void)once, (void)parameter, (void)context;
+    slot = TlsAlloc();
+    return TRUE;
+}
+
+/* TLS_OUT_OF_INDEXES: there is none. */
+static DWORD own_slot(void)
+{
+    InitOnceExecuteOnce(&slot_made, make_slot, NULL, NULL);
+    return slot;
+}
+
+/** See platform.h. */
+const void *bhp_thread_own(void)
+{
+    return own_slot() != TLS_OUT_OF_INDEXES ? TlsGetValue(slot) : NULL;
+}
+
+/** See platform.h. */
+void bhp_thread_set_own(const void *value)
+{
+    if (own_slot() != TLS_OUT_OF_INDEXES)
+        TlsSetValue(slot, (void *)(uintptr_t)value);
+}
+
 /** See platform.h. */
 void bhp_thread_join(bhp_thread *thread)
 {
