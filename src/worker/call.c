@@ -15,7 +15,6 @@
 #include "core/problem.h"
 #include "core/utf8.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,19 +22,13 @@
 /* Bytes of a failure's text. */
 #define TEXT_MAX 4096
 
-/* Something that is another on each thread: C says so of errno. */
-static const void *here(void)
-{
-    return &errno;
-}
-
 void bhi_call_init(bh_call *call, uint64_t serial, const char *method)
 {
     call->serial = serial;
     call->method = method;
     call->answered = false;
     call->waits = false;
-    call->thread = here();
+    call->thread = bhi_channel_thread();
     call->refused.code = BH_OK;
 }
 
@@ -150,7 +143,7 @@ int bh_call_back(bh_call *call, const char *name, const bh_value *arguments, siz
     const struct bhi_question question = {call->serial, name, arguments, count};
 
     *reply = bh_value_null();
-    if (call->thread != here() || cannot_speak(call))
+    if (call->thread != bhi_channel_thread() || cannot_speak(call))
         return bhi_problem_set(problem, BH_E_STATE, 0,
                                "only on the handler's thread, before its answer, one at a time");
     call->waits = true;

@@ -15,7 +15,7 @@ struct bh_call {
     const char *method;
     bool answered;
     bool waits;                /**< inside bh_call_back() */
-    const void *thread;        /**< the handler's: see here() */
+    uintptr_t thread;          /**< the handler's: bhi_channel_thread() */
     struct bh_problem refused; /**< why the last reply did not go; `code` is BH_OK if none failed */
 };
 

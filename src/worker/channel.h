@@ -113,6 +113,9 @@ bool bhi_channel_cancelled(uint64_t serial);
 /** Whether this process is a forked child of the worker: it may not speak for it. Costs a load. */
 bool bhi_channel_forked(void);
 
+/** A number that no other living thread of this process has. Any thread. */
+uintptr_t bhi_channel_thread(void);
+
 /** Gives the calling thread what the fault handlers need; and takes it back. */
 int bhi_channel_thread_enter(void);
 void bhi_channel_thread_leave(void);

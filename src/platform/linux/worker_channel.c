@@ -145,6 +145,11 @@ bool bhi_channel_forked(void)
     return *bhl_worker_end.not_forked == 0;
 }
 
+uintptr_t bhi_channel_thread(void)
+{
+    return bhl_worker_stack_owner();
+}
+
 int bhi_channel_thread_enter(void)
 {
     return bhl_worker_stack_enter();

@@ -161,6 +161,8 @@ void bhl_worker_fault_rearm(void);
 int bhl_worker_stack_enter(void);
 /** Undoes it. */
 void bhl_worker_stack_leave(void);
+/** Another number for each thread. */
+uintptr_t bhl_worker_stack_owner(void);
 /** Whether a fault of the calling thread at `address` was the end of its stack. Async-signal-safe.
  */
 bool bhl_worker_stack_overflowed(uintptr_t address, uintptr_t stack_pointer);

@@ -39,6 +39,12 @@ struct stack {
 
 static _Thread_local struct stack own __attribute__((tls_model("initial-exec")));
 
+/** See worker_end.h. */
+uintptr_t bhl_worker_stack_owner(void)
+{
+    return (uintptr_t)&own;
+}
+
 static size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);

@@ -184,6 +184,11 @@ bool bhi_channel_forked(void)
     return false;
 }
 
+uintptr_t bhi_channel_thread(void)
+{
+    return GetCurrentThreadId();
+}
+
 int bhi_channel_thread_enter(void)
 {
     return bhw_worker_stack_reserve();
