@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -86,8 +87,22 @@ static int create_memory_file(const char *name, unsigned flags, unsigned newer)
     return bhl_lift(fd);
 }
 
+/* Whether files may be so large. Else making one would not only fail but raise SIGXFSZ in the host.
+ */
+static bool may_be_so_large(uint64_t size)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || size <= limit.rlim_cur)
+        return true;
+    errno = EFBIG;
+    return false;
+}
+
 int bhl_memory_file(const char *name, uint64_t size, bool executable)
 {
+    if (!may_be_so_large(size))
+        return -1;
     int fd = create_memory_file(name, MFD_CLOEXEC | MFD_ALLOW_SEALING,
                                 executable ? MFD_EXEC : MFD_NOEXEC_SEAL);
 

@@ -5,6 +5,8 @@
  */
 #include "probe.h"
 
+#include <bulkhead/session.h>
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +50,36 @@ TEST(niceness_affinity_and_limits_are_set)
     CHECK_INT(result.reply.as.items[1].as.int64, 99);
     bh_result_deinit(&result);
     bh_pool_close(pool);
+}
+
+/* SIGXFSZ would end this process. */
+TEST(a_host_that_may_not_make_large_files_lives)
+{
+    struct rlimit before, small = {1 << 20, 0};
+    const size_t bytes = 2 << 20;
+    void *data = calloc(1, bytes);
+    bh_value argument = bh_value_view_bytes(data, bytes);
+    struct bh_result result;
+    void *at;
+
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct bh_pool_options options = mishaps_options(1);
+    bh_pool *pool = probe_open(&options);
+    small.rlim_max = before.rlim_max;
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &small), 0);
+    CHECK_INT(bh_pool_invoke(pool, "echo", &argument, 1, &result), BH_OUTCOME_REFUSED);
+    CHECK_INT(result.refusal, BH_REFUSAL_MEMORY);
+    CHECK_CONTAINS(result.text, "File too large");
+    bh_result_deinit(&result);
+    struct bh_session_options alone = BH_SESSION_INIT;
+    bh_session *session;
+    alone.take_last = true;
+    CHECK_INT(bh_session_open(&session, pool, &alone, NULL), BH_OK);
+    CHECK_INT(bh_session_buffer(session, bytes, &at), BH_E_MEMORY);
+    bh_session_close(session);
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &before), 0);
+    bh_pool_close(pool);
+    free(data);
 }
 
 TEST(cores_are_off_unless_allowed)
