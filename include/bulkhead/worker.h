@@ -101,7 +101,8 @@ BH_API int bh_call_reply(bh_call *call, const bh_value *value);
  * A call can ask for several buffers. The first is always such memory; a further one if there is
  * room for it beside the others, which there is when the worker's calls of late needed as much in
  * all. Otherwise it is ordinary memory, and what lies in it is copied: who cares asks once, for the
- * sum.
+ * sum. In a small request (bh_request.small) and in a call nested in a callback it is ordinary
+ * memory, too, unless an earlier call's is still there.
  *
  * The memory is kept for later calls, up to 64 MiB, and given back when calls of late needed far
  * less, and about a second after the last large one when the worker is idle. Its content is

@@ -80,6 +80,15 @@ static void fail(bh_call *call, const bh_value *arguments, size_t count, void *c
     free(text);
 }
 
+/* Asks for a buffer, and has nothing to put into it. */
+static void waste(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    void *at;
+
+    (void)arguments, (void)count, (void)context;
+    bh_call_fail(call, bh_call_buffer(call, 1 << 20, &at), "wasted");
+}
+
 static int init(int argc, char **argv, void **context)
 {
     char path[4096];
@@ -96,8 +105,8 @@ static int init(int argc, char **argv, void **context)
 }
 
 static const struct bh_method methods[] = {
-    {"note", note, NULL}, {"hang", hang, NULL}, {"text", say, NULL},
-    {"fail", fail, NULL}, {NULL, NULL, NULL},
+    {"note", note, NULL}, {"hang", hang, NULL},   {"text", say, NULL},
+    {"fail", fail, NULL}, {"waste", waste, NULL}, {NULL, NULL, NULL},
 };
 
 int main(int argc, char **argv)

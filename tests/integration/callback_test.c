@@ -14,6 +14,8 @@
 
 /* ---- what callbacks do ---- */
 
+#define LARGEST_REPLY 1048576
+
 struct scene {
     bh_pool *pool;
     bh_pool *other;
@@ -171,7 +173,20 @@ static void cb_own_pool(bh_callback_call *call, const bh_value *arguments, size_
 static void cb_other_pool(bh_callback_call *call, const bh_value *arguments, size_t count,
                           void *context);
 
+/* room(): whether a nested handler gets a buffer of a third of what a reply may have */
+static void cb_room(bh_callback_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    bh_value third = bh_value_int64(LARGEST_REPLY / 3);
+    bh_value reply;
+
+    (void)arguments, (void)count, (void)context;
+    CHECK_INT(bh_callback_invoke(call, "room", &third, 1, &reply, NULL), BH_OK);
+    reply = bh_value_int64(reply.as.int64 == BH_OK);
+    CHECK_INT(bh_callback_reply(call, &reply), BH_OK);
+}
+
 static const struct bh_callback callbacks[] = {
+    {"room", cb_room, NULL},
     {"echo", cb_echo, NULL},
     {"fail", cb_fail, NULL},
     {"nested", cb_nested, NULL},
@@ -417,6 +432,24 @@ TEST(a_callback_calls_the_worker_that_waits_for_it)
     ask(&scene, "nested", "refuse", NULL, &result);
     CHECK_INT(scene.error, BH_E_FAILED);
     CHECK_STR(scene.text, "as it was told");
+    bh_result_deinit(&result);
+    bh_pool_close(scene.pool);
+}
+
+TEST(the_buffers_of_nested_handlers_go_with_them)
+{
+    struct bh_pool_options options = talk_options(1);
+    struct asking question;
+    struct bh_result result;
+
+    options.max_reply_bytes = LARGEST_REPLY;
+    struct scene scene = {.pool = probe_open(&options)};
+    asking(&question, &scene, "ask_many", "room", NULL, NULL);
+    question.arguments[1] = bh_value_int64(20);
+    question.request.argument_count = 2;
+    bh_pool_call(scene.pool, &question.request, &result);
+    talk_expect(&result, BH_OUTCOME_REPLIED);
+    CHECK_INT(result.reply.as.int64, 20);
     bh_result_deinit(&result);
     bh_pool_close(scene.pool);
 }

@@ -237,6 +237,15 @@ static void echo(bh_call *call, const bh_value *arguments, size_t count, void *c
         bh_call_reply(call, &arguments[0]);
 }
 
+/* room(bytes): the code of asking for so large a buffer */
+static void room(bh_call *call, const bh_value *arguments, size_t count, void *context)
+{
+    void *at;
+
+    (void)context;
+    reply_int(call, bh_call_buffer(call, (size_t)number_of(arguments, count, 0), &at));
+}
+
 static void die(bh_call *call, const bh_value *arguments, size_t count, void *context)
 {
     (void)call, (void)arguments, (void)count, (void)context;
@@ -304,6 +313,7 @@ static const struct bh_method methods[] = {
     {"ask_many", ask_many, NULL},
     {"stubborn", stubborn, NULL},
     {"echo", echo, NULL},
+    {"room", room, NULL},
     {"ask_in_vain", ask_in_vain, NULL},
     {"die", die, NULL},
     {"hang", hang, NULL},

@@ -6,8 +6,9 @@
  * then sealed and promised to anybody. The request half gets FUTURE_WRITE: our mapping is the last
  * that can write. The reply half cannot have that; we map it read-only.
  *
- * Invariants: no access to a mapping made here can fail for lack of memory or because the other
- * side truncated the file. No mapping is inherited by a forked child of the host.
+ * Invariants: no access to a mapping made here can fail because the other side truncated the file,
+ * nor, but for pages that a worker takes out of its own half, for lack of memory. No mapping is
+ * inherited by a forked child of the host.
  */
 #include "nursery.h"
 

@@ -90,8 +90,13 @@ static enum bhp_lane_end new_segment(bhp_worker *worker, const struct bhp_call *
     return end;
 }
 
+/* The worker lets go of it with the next request or, if that is rung for, at once. */
 static void drop_segment(bhp_worker *worker)
 {
+    if (worker->segment == NULL)
+        return;
+    atomic_store_explicit(&bhl_request(worker)->segment_dropped, worker->segment->id,
+                          memory_order_relaxed);
     bhp_memory_free(worker->segment);
     worker->segment = NULL;
 }
@@ -205,7 +210,6 @@ void bhl_lane_settle(bhp_worker *worker, struct bhl_placed *placed)
         return;
     if (!bhi_keep_settle(&worker->keep, placed->segment != 0 ? placed->length : 0, segment->bytes))
         return;
-    atomic_store_explicit(&bhl_request(worker)->segment_dropped, segment->id, memory_order_relaxed);
     drop_segment(worker);
     ring(worker);
 }

@@ -245,7 +245,7 @@ static bool write_all(int fd, const char *bytes, size_t size)
 /** A memory file with these bytes, sealed against every change. @return -1 and errno on failure */
 int bhl_sealed_copy(const char *name, const void *bytes, size_t size, bool executable)
 {
-    int fd = bhl_memory_file(name, 0, executable);
+    int fd = bhl_memory_file(name, size, executable);
 
     if (fd >= 0 &&
         (!write_all(fd, bytes, size) ||

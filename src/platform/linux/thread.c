@@ -17,7 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Sanitizers need far more stack; they get the system's default. */
+/* Callbacks of the host's run on our threads, too. Sanitizers need far more stack; they get the
+ * system's default. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define STACK_BYTES 0
 #elif defined(__has_feature)
@@ -26,7 +27,7 @@
 #endif
 #endif
 #ifndef STACK_BYTES
-#define STACK_BYTES (256 * 1024)
+#define STACK_BYTES (1024 * 1024)
 #endif
 
 /* ---- words ---- */

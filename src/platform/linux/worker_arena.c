@@ -211,6 +211,8 @@ static int begin(uint64_t space, uint64_t most, struct bh_problem *problem)
 {
     uint64_t wanted = arena.keep.wanted < most ? arena.keep.wanted : most;
 
+    if (bhl_worker_end.slot != NULL || bhl_worker_nested())
+        return BH_OK; /* its answer may be one that names none: then nobody would hear of it */
     if (wanted > BHI_KEEP_MOST || wanted < space)
         wanted = space;
     if (wanted <= arena.room)
@@ -335,13 +337,26 @@ void bhl_worker_arena_show(void)
 
 /* ---- the end of a call ----------------------------------------------------------------------- */
 
-void bhl_worker_arena_settle(void)
+void bhl_worker_arena_settle(bool is_told)
 {
     if (arena.memory == NULL)
         return;
-    call.leave = bhi_keep_settle(&arena.keep, call.wanted, arena.room) || arena.fresh;
+    call.leave = arena.fresh;
+    if (is_told && bhi_keep_settle(&arena.keep, call.wanted, arena.room))
+        call.leave = true;
     if (call.leave)
         bhl_worker_end.reply->segment_dropped = arena.id;
+}
+
+/* Frees ordinary memory down to this buffer. */
+static void free_spares(const struct spare *last)
+{
+    while (call.spares != last) {
+        struct spare *next = call.spares->next;
+
+        bhi_free(call.spares);
+        call.spares = next;
+    }
 }
 
 void bhl_worker_arena_end(void)
@@ -350,13 +365,22 @@ void bhl_worker_arena_end(void)
         drop();
     if (call.old != NULL)
         munmap(call.old, call.old_bytes);
-    while (call.spares != NULL) {
-        struct spare *next = call.spares->next;
-
-        bhi_free(call.spares);
-        call.spares = next;
-    }
+    free_spares(NULL);
     memset(&call, 0, sizeof call);
+}
+
+/* ---- nested calls ---------------------------------------------------------------------------- */
+
+struct bhl_arena_mark bhl_worker_arena_mark(void)
+{
+    return (struct bhl_arena_mark){call.used, call.wanted, call.spares};
+}
+
+void bhl_worker_arena_reset(const struct bhl_arena_mark *mark)
+{
+    free_spares(mark->spares);
+    call.used = mark->used;
+    call.wanted = mark->wanted;
 }
 
 void bhl_worker_arena_tidy(void)

@@ -257,7 +257,7 @@ static void serve_one(const struct bhi_channel_owner *owner, uint64_t serial)
         bhl_worker_handle(owner, &arguments, &request);
     else
         bhi_channel_fail(BH_E_MEMORY, no_memory, sizeof no_memory - 1);
-    bhl_worker_arena_settle();
+    bhl_worker_arena_settle(true);
     commit(serial);
     bhl_worker_arena_end();
     bh_value_deinit(&arguments);

@@ -121,12 +121,22 @@ bool bhl_worker_arena_used(void);
 /** Names a segment that was made for this call in a reply that does without it, so that the
  * dispatcher gets to know it. */
 void bhl_worker_arena_show(void);
-/** The answer is complete, but not yet committed: decides what is kept, and says so. */
-void bhl_worker_arena_settle(void);
+/** The answer is complete, but not yet committed: decides what is kept, and says so. @param is_told
+ * the dispatcher will read that; else what it knows of stays */
+void bhl_worker_arena_settle(bool is_told);
 /** The answer is committed: lets go of what is not kept. */
 void bhl_worker_arena_end(void);
 /** Lets go of what the dispatcher does not need any more. */
 void bhl_worker_arena_tidy(void);
+
+/** The buffers that there are before a nested call; its own go with its handler. */
+struct bhl_arena_mark {
+    uint64_t used;
+    uint64_t wanted;
+    void *spares;
+};
+struct bhl_arena_mark bhl_worker_arena_mark(void);
+void bhl_worker_arena_reset(const struct bhl_arena_mark *mark);
 
 /** Both: before a request that could use what has been dropped. In worker_channel.c. */
 void bhl_worker_tidy(void);

@@ -149,7 +149,7 @@ static void serve_slot(const struct bhi_channel_owner *owner)
     bool outside = end->slot->status == BHL_OUTSIDE;
     end->slot = NULL;
     end->slots_done++;
-    bhl_worker_arena_settle();
+    bhl_worker_arena_settle(outside);
     commit(serial);
     if (outside)
         await_fetch(serial);

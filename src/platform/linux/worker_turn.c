@@ -262,7 +262,9 @@ static bool serve_call(const struct bhl_turn *turn)
         bhl_worker_die("malformed arguments: %s", problem.text);
     if (error == BH_OK) {
         bh_value_get_array(&arguments, &request.arguments, &request.count);
+        const struct bhl_arena_mark mark = bhl_worker_arena_mark();
         owner->request(owner->context, &request);
+        bhl_worker_arena_reset(&mark);
         if (bhi_channel_forked())
             bhl_worker_die("a forked child of the worker returned from a handler");
     }

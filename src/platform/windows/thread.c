@@ -15,7 +15,8 @@
 
 #include <process.h>
 
-#define STACK_BYTES (512 * 1024)
+/* Callbacks of the host's run on our threads, too. */
+#define STACK_BYTES (1024 * 1024)
 
 /* ---- words ---- */
 

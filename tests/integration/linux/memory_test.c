@@ -153,6 +153,21 @@ TEST(a_copied_request_is_there_twice)
     close_scene(&scene, 2.25);
 }
 
+/* The worker has one for the large request beside it then. */
+TEST(a_kept_segment_goes_when_one_comes_that_is_too_large_to_keep)
+{
+    struct scene scene;
+
+    open_scene(&scene);
+    void *at = heap_blob();
+    const bh_value arguments[] = {bh_value_view_bytes(at, (size_t)BLOB / 2),
+                                  bh_value_int64(kit_own_pid())};
+    CHECK_INT(number(&scene, "read", arguments, 2), BLOB / 2);
+    request_of(&scene, at);
+    munmap(at, (size_t)BLOB);
+    close_scene(&scene, 2.25);
+}
+
 static void reply_of(struct scene *scene, const char *method, bool borrow)
 {
     const bh_value arguments[] = {bh_value_int64(BLOB), bh_value_int64(kit_own_pid())};
