@@ -167,7 +167,11 @@ static HRESULT invoke_once(bhp_worker *worker, uint64_t serial, DISPID id, DISPP
     atomic_store_explicit(&words->serial, serial, memory_order_release);
     HRESULT result = IDispatch_Invoke(worker->object, id, &IID_NULL, BHW_LCID, DISPATCH_METHOD,
                                       parameters, value, info, NULL);
+    if (result == S_OK || result == DISP_E_EXCEPTION)
+        atomic_store_explicit(&worker->answered, serial, memory_order_relaxed);
+    /* Pairs with await_return(), and with the worker's load. */
     atomic_store_explicit(&words->received, serial, memory_order_release);
+    WakeByAddressAll(&words->received);
     return result;
 }
 

@@ -16,6 +16,11 @@
  */
 #include "nursery.h"
 
+#include "support.h"
+
+/* How long a call to a process that is gone may take to come back. */
+#define RETURN_NS (2000 * BHW_MS)
+
 /* ---- what others tell ---- */
 
 /** See nursery.h. */
@@ -28,6 +33,22 @@ void bhw_note(bhp_worker *worker, unsigned note)
     SetEvent(nursery->bell);
 }
 
+/* The call that is under way comes back soon, since the process is gone: with an answer that was on
+ * its way, or without. */
+static void await_return(bhp_worker *worker)
+{
+    struct bhw_call_section *words = worker->call;
+    int64_t until = bhp_now() + RETURN_NS;
+
+    for (;;) {
+        /* Pairs with the lane's store. */
+        uint64_t received = atomic_load_explicit(&words->received, memory_order_acquire);
+        if (received == atomic_load(&words->serial) || bhp_now() >= until)
+            return;
+        WaitOnAddress(&words->received, &received, sizeof(received), bhw_milliseconds(until));
+    }
+}
+
 /* The worker may be freed as soon as BORN was noted and its process is gone. */
 static void finish_if_over(bhp_worker *worker)
 {
@@ -37,8 +58,10 @@ static void finish_if_over(bhp_worker *worker)
         return;
     bhp_thread_join(worker->midwife);
     worker->midwife = NULL;
-    if (worker->started)
+    if (worker->started) {
+        await_return(worker);
         bhw_obituary_write(worker);
+    }
     atomic_store(&worker->ended, true); /* pairs with the look in bhp_lane_call() */
     bhw_queue(worker, BHW_PENDING_EXITED);
 }

@@ -171,6 +171,8 @@ struct bhp_worker {
     _Atomic int64_t pid;       /* 0 until STARTED */
     _Atomic bool lane_blamed;  /* the lane wanted the kill first: `lane_detail` says why */
     _Atomic uint64_t most_rss; /* peak working set as sampled */
+    _Atomic uint64_t answered; /* serial of the latest call that came back with an answer. Pairs
+                                  with itself, by way of the call's `received` */
 
     /* [lane] */
     char lane_detail[160]; /* fixed once lane_blamed */

@@ -173,6 +173,9 @@ void bhp_worker_obituary(bhp_worker *worker, struct bhp_obituary *obituary)
 {
     *obituary = worker->obituary;
     bhp_worker_box(worker, &obituary->box);
+    /* Complete, but its end came before COM had sent it. */
+    if (obituary->box.committed != atomic_load(&worker->answered))
+        obituary->box.committed = 0;
     if (obituary->end == BHP_END_SIGNAL) {
         obituary->box.fault = (struct bhp_fault){.kind = BHP_FAULT_ABORT,
                                                  .signal = SIGABRT,

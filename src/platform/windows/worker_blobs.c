@@ -132,6 +132,7 @@ struct spare {
 };
 static struct spare *spares;
 static uint64_t wanted; /* by the buffers of the call at hand */
+static unsigned nested; /* calls within it: their answers are in no arena */
 
 static int spare_buffer(size_t bytes, void **at, struct bh_problem *problem)
 {
@@ -146,15 +147,34 @@ static int spare_buffer(size_t bytes, void **at, struct bh_problem *problem)
     return BH_OK;
 }
 
-void bhw_worker_buffers_end(void)
+/* Down to this one. */
+static void free_spares(const struct spare *last)
 {
-    while (spares != NULL) {
+    while (spares != last) {
         struct spare *next = spares->next;
 
         bhi_free(spares);
         spares = next;
     }
+}
+
+void bhw_worker_buffers_end(void)
+{
+    free_spares(NULL);
     wanted = 0;
+}
+
+struct bhw_buffers_mark bhw_worker_buffers_mark(void)
+{
+    nested++;
+    return (struct bhw_buffers_mark){wanted, spares};
+}
+
+void bhw_worker_buffers_reset(const struct bhw_buffers_mark *mark)
+{
+    nested--;
+    free_spares(mark->spares);
+    wanted = mark->wanted;
 }
 
 /* @param[out] at NULL: there is no room beside the others */
@@ -178,8 +198,8 @@ int bhi_channel_buffer(size_t bytes, void **at, struct bh_problem *problem)
         return bhi_problem_set(problem, BH_E_TOO_LARGE, 0,
                                "buffers are more than the pool's limit of %" PRIu64,
                                bhw_worker_end.call->max_reply_bytes);
-    error = own ? arena_buffer(space, at, problem) : BH_OK;
-    if (error == BH_OK && *at == NULL) /* no room, or a stranger's call */
+    error = own && nested == 0 ? arena_buffer(space, at, problem) : BH_OK;
+    if (error == BH_OK && *at == NULL) /* no room, or a stranger's or a nested call */
         error = spare_buffer(bytes, at, problem);
     if (error == BH_OK)
         wanted += space;

@@ -320,8 +320,10 @@ static HRESULT serve_nested(const struct bhw_worker_invocation *invocation)
 {
     HRESULT result;
 
+    const struct bhw_buffers_mark mark = bhw_worker_buffers_mark();
     bhw_worker_guard(handle, (void *)(uintptr_t)invocation);
     result = give_answer(invocation);
+    bhw_worker_buffers_reset(&mark);
     bhw_worker_nested_done();
     return result;
 }

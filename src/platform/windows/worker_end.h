@@ -146,6 +146,13 @@ void bhw_worker_blobs_begin(void);
 void bhw_worker_blobs_end(void);
 /** After each call, also a stranger's: frees the buffers that were ordinary memory. */
 void bhw_worker_buffers_end(void);
+/** Before and after a nested call, whose buffers go with its handler. */
+struct bhw_buffers_mark {
+    uint64_t wanted;
+    void *spares;
+};
+struct bhw_buffers_mark bhw_worker_buffers_mark(void);
+void bhw_worker_buffers_reset(const struct bhw_buffers_mark *mark);
 /** Between calls, when the bell has been rung: lets go what the dispatcher has dropped. */
 void bhw_worker_blobs_look(void);
 
