@@ -87,6 +87,8 @@ TEST(one_that_does_not_fit_leaves_the_one_before)
 
 TEST(nonsense_is_none)
 {
+    memset(&words, 0, sizeof(words));
+    memset(data, 0, sizeof(data));
     put(5, 7);
     uint64_t at = atomic_load(&words.count) % 2;
     static const uint64_t lengths[] = {0, 1, 8, ROOM, ROOM + 1, UINT64_MAX, UINT64_MAX - 7};

@@ -7,6 +7,7 @@
  * the reply has been read.
  *
  * timeout: 120
+ * not-under: tsan
  */
 #include "../large.h"
 #include "memory.h"
