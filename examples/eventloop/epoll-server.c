@@ -126,7 +126,7 @@ int main(int argc, char **argv)
     struct bh_problem problem;
     struct epoll_event event;
 
-    if (argc != 3)
+    if (argc != 3 || atoi(argv[1]) <= 0)
         return fprintf(stderr, "usage: epoll-server PORT WORKER\n"), 2;
     bh_pool_options_init(&options);
     options.worker = argv[2];

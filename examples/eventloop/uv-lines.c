@@ -126,7 +126,7 @@ int main(int argc, char **argv)
     struct bh_problem problem;
 
     if (argc != 2)
-        return fprintf(stderr, "usage: uv-lines WORKER <LINES\n"), 2;
+        return fprintf(stderr, "usage: ... | uv-lines WORKER\n"), 2;
     bh_pool_options_init(&options);
     options.worker = argv[1];
     if (bh_pool_open(&pool, &options, &problem) != BH_OK)
@@ -134,7 +134,7 @@ int main(int argc, char **argv)
     uv_poll_init(loop, &completions, (int)bh_pool_waitable(pool));
     uv_poll_start(&completions, UV_READABLE, on_completions);
     uv_pipe_init(loop, &input, 0);
-    if (uv_pipe_open(&input, 0) != 0 ||
+    if (uv_guess_handle(0) != UV_NAMED_PIPE || uv_pipe_open(&input, 0) != 0 ||
         uv_read_start((uv_stream_t *)&input, on_room, on_input) != 0)
         return fprintf(stderr, "uv-lines: stdin is no pipe\n"), 1;
     uv_run(loop, UV_RUN_DEFAULT);

@@ -73,7 +73,8 @@ struct bh_completion {
 /**
  * Takes completions out of the pool's queue, oldest first. Waits for the first one up to
  * `timeout_ms` (0: does not wait), but not when no request is outstanding whose completion could
- * still come. Any number of threads may take.
+ * still come, and not within a callback of this pool's request, which would wait for itself. Any
+ * number of threads may take.
  * @param[out] completions room for `capacity` of them
  * @return how many were taken
  */

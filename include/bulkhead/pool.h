@@ -383,7 +383,7 @@ struct bh_rlimit {
     X(dump_timeout_ms, u32, 30000, 100, 600000, "dump-timeout-ms", 1,                              \
       "time a dying worker has to write its minidump, if dumps are wanted (Windows)")              \
     X(templates, u32, 1, 0, 2, "templates", 1,                                                     \
-      "fork-safe workers from a warm template, on Linux: 0 never, 1 once there is one, 2 always")  \
+      "fork-safe workers from a warm template, on Linux: 0 never, 1 once there is one, 2 first")   \
     X(max_partial_bytes, u32, 65536, 0, 16777216, "max-partial-kib", 1024,                         \
       "largest partial reply that a handler may publish before its answer; 0: none")               \
     X(max_callback_depth, u32, 8, 1, 64, "max-callback-depth", 1,                                  \

@@ -74,7 +74,7 @@ BH_API enum bh_outcome bh_session_call(bh_session *session, const struct bh_requ
  * then or until bh_session_close(), also when the session is lost or its pool has closed. A forked
  * child does not have it.
  * @param bytes   at most the pool's max_request_bytes; 0: gives the buffer back
- * @param[out] at aligned to 64; NULL on failure, and for 0
+ * @param[out] at aligned to 64; NULL on failure, and for 0, when it may be NULL itself
  * @return BH_OK, BH_E_TOO_LARGE (the old one stays), BH_E_MEMORY (the old one is gone), BH_E_STATE
  *         (the session is lost), BH_E_FORKED
  */

@@ -119,14 +119,16 @@ BH_API int bh_call_buffer(bh_call *call, size_t bytes, void **at);
 BH_API int bh_call_fail(bh_call *call, int32_t code, const char *format, ...) BH_PRINTF(3, 4);
 
 /** Says that the handler is alive and how far it is (total 0: unknown). Resets the no-progress
- * deadline. A few nanoseconds; call it as often as you like. */
+ * deadline. A few nanoseconds; call it as often as you like. The dispatcher shows it in
+ * bh_pool_snapshot(): bh_worker_info.progress_done and progress_total. */
 BH_API void bh_call_progress(bh_call *call, uint64_t done, uint64_t total);
 
 /** Publishes what there is of the reply so far, and says that the handler is alive. If the request
  * then ends without an answer (deadline, cancel, the worker's death), the caller gets the last
- * value that was published whole, marked as partial; an answer takes its place. The value is copied
- * before this returns. Only on the handler's thread. Costs about what bh_call_reply() costs,
- * without waking anybody.
+ * value that was published whole, marked as partial. An answer takes its place, but not one that
+ * comes when the request has been taken away (bh_call_cancelled()): publish before that. The value
+ * is copied before this returns. Only on the handler's thread. Costs about what bh_call_reply()
+ * costs, without waking anybody.
  * @return BH_OK, BH_E_STATE (already answered), BH_E_TOO_LARGE (more than the pool's
  *         max_partial_bytes), BH_E_UTF8, BH_E_DEPTH, BH_E_TYPE, BH_E_MEMORY; after a failure the
  *         one before still counts */

@@ -38,7 +38,9 @@ const struct cli_command cli_commands[] = {
      "\n"
      "With --resume a run that was ended, however, goes on where it was: in the end FILE has "
      "exactly\n"
-     "one line for each input.\n",
+     "one line for each input. It knows inputs by their number alone: give the same command the "
+     "same\n"
+     "inputs.\n",
      CLI_MAP, cli_map},
     {"help", "[COMMAND]", "explain a command", "Explains a command, or the program.\n", 0,
      cli_help},

@@ -352,7 +352,10 @@ static void report_sums(const struct map *map)
         add_count(text, sizeof text, sums->outcome[i], bh_outcome_name(i));
     add_count(text, sizeof text, sums->invalid, "invalid");
     add_count(text, sizeof text, sums->earlier, "done before");
-    cli_complain("map: %s", text[0] != '\0' ? text : "no input");
+    if (text[0] == '\0')
+        snprintf(text, sizeof text, "%s",
+                 map_input_number(map->input) > 1 ? "nothing done" : "no input");
+    cli_complain("map: %s", text);
 }
 
 static int run(struct map *map)

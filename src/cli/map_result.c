@@ -222,7 +222,8 @@ struct map_results *map_results_open(const struct cli_command *command,
         return results;
     results->file = map_open_to_extend(results->path);
     if (results->file == NULL) {
-        cli_usage(command, "--resume: cannot open \"%s\": %s", results->path, strerror(errno));
+        cli_usage(command, "--resume: cannot open \"%s\": %s", results->path,
+                  errno == EBUSY ? "another bulkhead map is writing it" : strerror(errno));
     } else if (read_earlier(results, command)) {
         return results;
     } else {

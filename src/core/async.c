@@ -400,7 +400,7 @@ size_t bh_pool_take(bh_pool *pool, struct bh_completion *completions, size_t cap
         return 0;
     bhp_mutex_lock(&pool->lock);
     pool->inside++;
-    if (timeout_ms > 0)
+    if (timeout_ms > 0 && !bhi_callback_holds(pool)) /* that would be to wait for oneself */
         await_arrival(pool, until);
     struct bhi_async *async = cut(&pool->async, capacity);
     bhp_mutex_unlock(&pool->lock);

@@ -385,7 +385,10 @@ int bh_session_buffer(bh_session *session, size_t bytes, void **at)
 {
     int result = BH_OK;
 
-    *at = NULL;
+    if (at)
+        *at = NULL;
+    else if (bytes > 0)
+        return BH_E_INVALID;
     if (!session->pool)
         return BH_E_STATE;
     if (bhp_nursery_forked(session->pool->nursery))
@@ -396,7 +399,7 @@ int bh_session_buffer(bh_session *session, size_t bytes, void **at)
         return BH_E_TOO_LARGE;
     if (bytes == 0 || !will_do(session->buffer, bytes))
         result = renew_buffer(session, bytes);
-    if (session->buffer)
+    if (session->buffer && at)
         *at = bhp_memory_at(session->buffer);
     return result;
 }

@@ -142,6 +142,15 @@ head -c -20 results >torn
 map --resume torn <inputs
 check "a torn line is made anew" cmp -s <(jq -c '[.input, .reply]' torn) \
     <(jq -c '[.input, .reply]' results)
+"${divide[@]}" --resume busy divide 100 <in 2>err &
+exec 3>in
+echo 4 >&3
+until [[ -s busy ]]; do :; done
+map --resume busy <inputs
+check "one run at a time" is "$status$(jq -c .input busy)" 21
+check "and why" says "another bulkhead map is writing it"
+exec 3>&-
+wait $!
 echo '{"some":"file"}' >mine
 map --resume mine <inputs
 check "a foreign file is left alone" is "$status$(cat mine)" '2{"some":"file"}'

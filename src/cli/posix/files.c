@@ -9,6 +9,7 @@
 #include <glob.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +64,11 @@ FILE *map_open_to_extend(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        errno = EBUSY; /* it ends with the process that has it */
+        return NULL;
+    }
     return fd >= 0 ? fdopen(fd, "r+b") : NULL;
 }
 

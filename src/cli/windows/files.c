@@ -9,6 +9,7 @@
 #include <windows.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <io.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,13 +152,22 @@ bool map_cut_file(FILE *file, uint64_t size)
 FILE *map_open_to_extend(const char *path)
 {
     WCHAR *wide = cli_widen(path);
-    FILE *made = _wfopen(wide, L"abN"); /* so that it is there */
-    FILE *file = made != NULL ? _wfopen(wide, L"r+bN") : NULL;
+    HANDLE handle = INVALID_HANDLE_VALUE;
+    int fd;
 
-    if (made != NULL)
-        fclose(made);
+    errno = EBUSY;
+    for (int tries = 0; handle == INVALID_HANDLE_VALUE && errno == EBUSY && tries < 20; tries++) {
+        if (tries > 0) /* who had it may just have been ended */
+            Sleep(50);
+        handle = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_ALWAYS,
+                             FILE_ATTRIBUTE_NORMAL, NULL);
+        errno = GetLastError() == ERROR_SHARING_VIOLATION ? EBUSY : EACCES;
+    }
     free(wide);
-    return file;
+    if (handle == INVALID_HANDLE_VALUE)
+        return NULL;
+    fd = _open_osfhandle((intptr_t)handle, _O_RDWR | _O_BINARY);
+    return fd >= 0 ? _fdopen(fd, "r+b") : NULL;
 }
 
 /* The folder of the pattern, with its separator, and the name of a match. */
