@@ -134,6 +134,11 @@ function(bh_add_wine_session)
     )
 endfunction()
 
+# What tests start beside themselves, for who builds few of them; scripts need the programs, too.
+if(NOT TARGET test-workers)
+    add_custom_target(test-workers)
+endif()
+
 # *_test.c in the current directory: one program and one test each. *_worker.c: worker programs for
 # them. What is in a directory named after a system, linux/ or windows/, belongs to that system alone.
 # *.sh: see bh_add_scripts().
@@ -181,6 +186,7 @@ function(bh_add_tests suite)
             endif()
         else()
             bh_crashes_on_purpose(${target})
+            add_dependencies(test-workers ${target})
         endif()
     endforeach()
     bh_add_scripts(${suite})

@@ -21,10 +21,14 @@ make_copy() {
 
 # build TEST: what it needs. What is broken need not please the compiler.
 build() {
-    local target=all
-    [[ $1 != unit.* ]] || target=unit-${1#unit.}_test
+    local targets=(all) programs=(mishaps bulkhead bulkhead-host bulkhead-launcher)
+    case $1 in
+    unit.*) targets=("unit-${1#*.}_test") ;;
+    *_test) ;; # a script
+    *.*) targets=("${1%%.*}-${1#*.}_test" test-workers "${programs[@]}") ;;
+    esac
     (cd "$copy" && cmake --preset release -DBH_WERROR=OFF &&
-        cmake --build --preset release --target "$target") >"$log" 2>&1
+        cmake --build --preset release --target "${targets[@]}") >"$log" 2>&1
 }
 
 run_test() {
