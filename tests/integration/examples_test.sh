@@ -62,7 +62,7 @@ holds "flaky, unknown option" ends 2 "${flaky[@]}" --crashrate 1%
 holds "flaky, no value" ends 2 "${flaky[@]}" --seed
 holds "flaky, other ways to say it" says '"requests":10' "${flaky[@]}" --json --requests=10 --seed=3
 
-holds "hello" says "42 / 0: worker " env -C "$bin" "${hello[@]}"
+holds "hello" says "42 / 0: worker 1" env -C "$bin" "${hello[@]}"
 holds "hello goes on" says "42 / -1 = -42" env -C "$bin" "${hello[@]}"
 
 if [[ -x $bin/regex-search ]]; then
