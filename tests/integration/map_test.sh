@@ -52,11 +52,14 @@ is() { [[ $1 == "$2" ]]; }
 says() { grep -qF -- "$1" err; }
 outcomes() { jq -c '[.input, .outcome]' out | tr -d '\n'; }
 
-# What the systems do differently: how a division by zero ends, and how many inputs take seconds.
+# What the systems do differently: how a division by zero ends, what they say of a program that is
+# not there, and how many inputs take seconds.
 fault=SIGFPE
+not_there="No such file or directory"
 many=$((20000 / slow))
 if [[ -n $exe ]]; then
     fault=0xc0000094
+    not_there="File not found"
     many=3000
 fi
 
@@ -165,7 +168,7 @@ check "says so" grep -qE "stopped after [3-9] deaths, which is --max-deaths" err
 status=0
 "${bulkhead[@]}" map --worker "$work/nothing" divide <inputs >out 2>err || status=$?
 check "without a worker there is no result" is "$status$(wc -c <out)" 50
-check "and it says why" says "the worker was not started"
+check "and it says why" says "$not_there"
 tag=map-test-$$
 env --default-signal=INT "${bulkhead[@]}" map --name "$tag" --worker "$bin/mishaps$exe" die \
     <in >out 2>err &
